@@ -1,0 +1,1 @@
+"""Run agents on tasks, compare them, and show what came of it."""

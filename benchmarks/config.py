@@ -1,0 +1,240 @@
+"""The settings of one run: a frozen dataclass that is also the command line and the file format.
+
+jsonargparse does the translation, because it is the one well-kept library that takes a plain typed dataclass,
+nested ones included, and gives from that one definition all of: flags with checked types, YAML files, help
+texts from the docstring, errors for unknown keys, and defaults that a program may set before parsing.
+(argparse and tyro read no files; Hydra brings its own directory layout and its own meaning of the working
+directory.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import docstring_parser
+import yaml
+from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
+
+from plastic_agents.registry import learner_defaults
+from plastic_agents.supervised import SupervisedConfig
+
+__all__ = [
+    "DEFAULT_ENV",
+    "RunConfig",
+    "differences",
+    "from_file",
+    "make_parser",
+    "parse",
+    "to_dict",
+    "to_yaml",
+]
+
+DEFAULT_ENV = "PlasticGraph-disjoint-v0"
+
+_DESCRIPTION = """
+Train one agent on one task, score it on the task's test split, and write everything into one directory:
+<logdir>/<env>/<agent>/seed-<seed>/.
+
+  python benchmarks/run.py --agent plastic
+  python benchmarks/run.py --agent rnn --seed 1 --updates 2000 --learner.learning_rate 0.003
+  python benchmarks/run.py --env_kwargs '{num_nodes: 50, num_actions: 15, num_steps: 500}'
+  python benchmarks/run.py --config benchmarks/configs/graph-8-disjoint-plastic-published.yaml
+"""
+
+# What may differ between a run and its continuation: it has no bearing on the numbers.
+_FREE_ON_RESUME: tuple[str, ...] = (
+    "logdir",
+    "device",
+    "threads",
+    "resume",
+    "overwrite",
+    "track",
+    "figures",
+    "report",
+)
+_FREE_ON_RESUME += ("checkpoint_every", "progress_bar")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Settings of a run.
+
+    Attributes:
+        agent: Name of the agent: plastic, plastic-published, rnn, gru, lstm, transformer, oracle, random.
+        env: Id of the environment.
+        env_kwargs: Arguments of the task in place of the registered ones, such as '{num_nodes: 50}'.
+        agent_kwargs: Arguments of the agent's network in place of its defaults, such as '{hidden_size: 256}'.
+        seed: Fixes everything random: slow weights, training episodes, test episodes.
+        updates: Shorthand for learner.updates, over which it takes precedence.
+        learner: How slow weights are learned; what is left out is the agent's own default.
+        eval_episodes: Episodes of the test split that the final score is taken over.
+        checkpoint: A saved agent (agent.pt of another run) to start from; with `--updates 0` it is only
+            scored.
+        logdir: Where runs live.
+        resume: Go on from the last checkpoint of a run that was stopped; ends with the same numbers.
+        overwrite: Delete what an earlier run with this agent, task and seed has left, and start over.
+        checkpoint_every: Updates between checkpoints.
+        device: cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.
+        threads: Threads of torch on the CPU; timings are comparable only where this is equal.
+        track: Mirror the TensorBoard events to a tracking service (needs the extra "track").
+        figures: Draw the figures.
+        report: Write report.html and report.pdf.
+        progress_bar: Show progress while it trains.
+    """
+
+    agent: str = "plastic"
+    env: str = DEFAULT_ENV
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    agent_kwargs: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    updates: int | None = None
+    learner: SupervisedConfig = field(default_factory=SupervisedConfig)
+    eval_episodes: int = 400
+    checkpoint: Path | None = None
+    logdir: Path = Path("runs")
+    resume: bool = False
+    overwrite: bool = False
+    checkpoint_every: int = 100
+    device: str = "auto"
+    threads: int = 1
+    track: Literal["none", "wandb"] = "none"
+    figures: bool = True
+    report: bool = True
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("eval_episodes", "checkpoint_every", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed}: expected 0 or more.")
+        if self.resume and self.overwrite:
+            raise ValueError("resume and overwrite were both asked for; pass one of them.")
+        if self.updates is not None:  # folded in, so that there is one place to look it up
+            object.__setattr__(self, "learner", replace(self.learner, updates=self.updates))
+            object.__setattr__(self, "updates", None)
+
+
+class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the description, and gives flags room."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=36, width=110)  # type: ignore[no-untyped-call]
+
+
+def make_parser(agent: str = RunConfig.agent) -> ArgumentParser:
+    """The parser behind `benchmarks/run.py`: one option per field of `RunConfig`.
+
+    Args:
+        agent: The agent whose own settings of the learner are the defaults.
+
+    Raises:
+        ValueError: If there is no such agent.
+    """
+    parser = ArgumentParser(
+        prog="benchmarks/run.py",
+        usage="%(prog)s [--config FILE.yaml] [--<setting> VALUE ...]",
+        description=_DESCRIPTION,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
+    # Truth values become switches (`--resume`, `--no_figures`), which the library makes of none by itself.
+    types = get_type_hints(RunConfig)
+    switches = [f for f in fields(RunConfig) if types[f.name] is bool]
+    parser.add_class_arguments(RunConfig, skip={f.name for f in switches})
+    texts = {
+        p.arg_name: p.description for p in docstring_parser.parse(inspect.getdoc(RunConfig) or "").params
+    }
+    for switch in switches:
+        parser.add_argument(
+            f"--{switch.name}", action=ActionYesNo, default=switch.default, help=texts[switch.name]
+        )
+    parser.set_defaults({f"learner.{name}": value for name, value in learner_defaults(agent).items()})
+    return parser
+
+
+def parse(arguments: Sequence[str] | None = None) -> RunConfig:
+    """Settings from command-line arguments (default: the process's own), files named by `--config` included.
+
+    Exits with a message, as argparse does, where an argument is unknown or has a value of the wrong type or
+    range.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    # Twice: the first time to learn which agent it is, whose defaults the second time starts from.
+    agent = parser.parse_args(given).agent
+    try:
+        parser = make_parser(agent)
+        return _instantiate(parser, parser.parse_args(given))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def from_file(path: str | Path, **overrides: Any) -> RunConfig:
+    """Settings from a YAML file, with some fields replaced.
+
+    Args:
+        path: The file.
+        **overrides: Fields of `RunConfig`.
+    """
+    agent = overrides.get("agent", make_parser().parse_path(path).agent)
+    parser = make_parser(agent)
+    return replace(_instantiate(parser, parser.parse_path(path)), **overrides)
+
+
+def to_yaml(config: RunConfig) -> str:
+    """All settings as YAML that `from_file` reads back to an equal object."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """All settings as nested mappings of plain types."""
+    plain: dict[str, Any] = _plain(dataclasses.asdict(config))
+    return plain
+
+
+def differences(config: RunConfig, other: RunConfig) -> list[str]:
+    """What tells two runs apart in their numbers, one line "field: this, that" each.
+
+    Where and how a run is watched (device, threads, figures ...) is left out.
+    """
+    ours, theirs = (flat(to_dict(c)) for c in (config, other))
+    return [
+        f"{name}: {ours.get(name)!r}, {theirs.get(name)!r}"
+        for name in sorted({*ours, *theirs})
+        if name.split(".")[0] not in _FREE_ON_RESUME and ours.get(name) != theirs.get(name)
+    ]
+
+
+def _instantiate(parser: ArgumentParser, values: Namespace) -> RunConfig:
+    made = parser.instantiate(values)
+    return RunConfig(**{f.name: made[f.name] for f in fields(RunConfig)})
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, tuples as lists, all the way down: what YAML knows."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined with dots."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            leaves |= flat(value, f"{prefix}{name}.")
+        else:
+            leaves[prefix + name] = value
+    return leaves

@@ -1,0 +1,130 @@
+"""What can be watched while a run goes on: TensorBoard events and a CSV file.
+
+Both are written by Stable-Baselines3's own writers, with its tags (`time/...`, `train/...`, `eval/...`). The
+step is the number of the update.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+from torch.utils.tensorboard import SummaryWriter
+
+from benchmarks.config import RunConfig, to_dict
+
+__all__ = ["EventWriter", "Tracker"]
+
+_PROJECT = "plastic-gym"
+
+
+class _TensorBoard(TensorBoardOutputFormat):
+    """Stable-Baselines3's writer, able to take up a run where it was left.
+
+    Args:
+        folder: Where the event file goes.
+        first_step: What earlier event files in the folder hold from this step on is void (None: nothing is).
+    """
+
+    def __init__(self, folder: Path, first_step: int | None) -> None:
+        # In place of super().__init__, whose SummaryWriter cannot be told where to go on.
+        self.writer = SummaryWriter(log_dir=str(folder), purge_step=first_step)
+        self._is_closed = False
+
+
+class EventWriter:
+    """A callback that writes TensorBoard events and progress.csv.
+
+    Args:
+        folder: The run's directory.
+        past: (update, row) of what a resumed run had reported up to its checkpoint; None for a new run.
+        past_seconds: Wall-clock seconds that it had trained for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        past: Iterable[tuple[int, dict[str, float]]] | None = None,
+        past_seconds: float = 0.0,
+    ) -> None:
+        rows = None if past is None else list(past)
+        last = max((update for update, _ in rows), default=0) if rows is not None else None
+        table = CSVOutputFormat(str(folder / "progress.csv"))
+        for update, row in (
+            rows or ()
+        ):  # the table is written anew by each process, so it begins with its past
+            table.write({"update": update, **row}, dict.fromkeys(("update", *row), ()))
+        writers: list[KVWriter] = [_TensorBoard(folder, None if last is None else last + 1), table]
+        self._logger = Logger(str(folder), output_formats=writers)
+        self._started = time.perf_counter() - past_seconds
+
+    def on_update(self, agent: Any, update: int, row: dict[str, float]) -> None:
+        """Write the row, unless it is empty."""
+        if row:
+            self._write(update, row)
+
+    def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None:
+        """Write the row."""
+        self._write(update, row)
+
+    def close(self) -> None:
+        """Write out what is left and close the files."""
+        self._logger.close()
+
+    def _write(self, update: int, row: dict[str, float]) -> None:
+        elapsed = max(time.perf_counter() - self._started, 1e-9)
+        self._logger.record("update", update, exclude=("tensorboard",))
+        for tag, value in row.items():
+            self._logger.record(tag, value)
+        if "time/total_timesteps" in row:
+            self._logger.record("time/time_elapsed", elapsed)
+            self._logger.record("time/fps", row["time/total_timesteps"] / elapsed)
+        self._logger.dump(update)
+
+
+class Tracker:
+    """Mirrors a run's TensorBoard events to a tracking service while the context lasts.
+
+    Enter it before the event files are opened.
+
+    Args:
+        config: Settings of the run; `config.track` says which service, "none" does nothing.
+        folder: The run's directory; the service's own files go there too.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
+        self._run: Any = None
+
+    def __enter__(self) -> Tracker:
+        if self._config.track == "none":
+            return self
+        try:
+            import wandb
+        except ImportError as error:
+            raise ImportError(
+                "--track wandb needs the package wandb: "
+                "pip install 'plastic-gym[track]', or leave --track out."
+            ) from error
+        config = self._config
+        self._run = wandb.init(
+            project=_PROJECT,
+            name=f"{config.env}/{config.agent}/seed-{config.seed}",
+            group=config.env,
+            config=to_dict(config),
+            dir=str(self._folder),
+            sync_tensorboard=True,
+        )
+        return self
+
+    def summarise(self, metrics: dict[str, Any]) -> None:
+        """Show the run's final metrics beside its curves."""
+        if self._run is not None:
+            self._run.summary.update(metrics)
+
+    def __exit__(self, *_: object) -> None:
+        if self._run is not None:
+            self._run.finish()

@@ -1,0 +1,204 @@
+"""Measurements and figures of the graph walk: accuracy along one long walk, and over changes of the graph.
+
+All agents are given the same walks, whatever the seed of their run, so that their curves can share an axis.
+State is kept over the whole walk, and nobody is told of a change of graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+import plastic_envs
+from benchmarks.config import RunConfig
+from benchmarks.evaluation import play
+from benchmarks.experiments import graphs
+from benchmarks.figures import GREY, colour_of, styled
+from benchmarks.results import Results, by_agent, stacked
+from plastic_agents.base import Agent
+from plastic_envs.graph_walk import GraphWalk
+
+__all__ = ["figures", "long_walk", "measure", "over_boundaries", "predictions_to_regain", "rolling_mean"]
+
+LONG_WALK_STEPS = 2000
+WINDOW = 100  # predictions that a rolling accuracy is the mean of
+_NUM_LONG_WALKS = 4
+_NUM_SWITCHING_WALKS = 16
+_NUM_SEGMENTS = 5
+_FEWEST_MOVES_PER_GRAPH = 400
+_REGAIN_WINDOW = 20
+_REGAINED = 0.95
+_WALK_SEED = 0  # not the run's: see above
+
+
+def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+    """Accuracy on long walks and over boundaries.
+
+    Metrics (fractions): `long_walk/accuracy` over all moves, `long_walk/last_500`, `long_walk/mean_rolling`
+    (the published figure: the mean over one walk of the mean of the last 100 predictions);
+    `boundaries/accuracy`, `boundaries/mean_rolling`, and `boundaries/predictions_to_regain`, see
+    `predictions_to_regain` (null: never).
+
+    Arrays: `long_walk/hits` and `boundaries/hits` (M, B) bool, whether each prediction was right;
+    `boundaries/starts` (S,), the first move on each graph.
+    """
+    metrics, arrays = graphs.measure(agent, config)
+    task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
+    assert isinstance(task, GraphWalk)
+    if task.mode == "acquire":  # nothing is asked, so there is nothing to score
+        return metrics, arrays
+    hits = _hits(agent, task.remake(num_steps=LONG_WALK_STEPS, num_segments=1), _NUM_LONG_WALKS, "long walk")
+    metrics["long_walk/accuracy"] = float(hits.mean())
+    metrics["long_walk/last_500"] = float(hits[-500:].mean())
+    metrics["long_walk/mean_rolling"] = float(rolling_mean(hits, WINDOW).mean())
+    arrays["long_walk/hits"] = hits
+
+    moves = max(_FEWEST_MOVES_PER_GRAPH, task.num_steps)
+    switching = task.remake(num_steps=moves + 1, num_segments=_NUM_SEGMENTS)
+    hits = _hits(agent, switching, _NUM_SWITCHING_WALKS, "boundaries")
+    starts = np.arange(_NUM_SEGMENTS) * moves
+    metrics["boundaries/accuracy"] = float(hits.mean())
+    metrics["boundaries/mean_rolling"] = float(rolling_mean(hits, WINDOW, starts).mean())
+    regained = predictions_to_regain(hits, starts)
+    metrics["boundaries/predictions_to_regain"] = float("nan") if regained is None else float(regained)
+    arrays |= {"boundaries/hits": hits, "boundaries/starts": starts}
+    return metrics, arrays
+
+
+def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figure]]:
+    """Both curves, for all agents that have been run, then what all graph tasks show."""
+    own = []
+    if "long_walk/hits" in run.arrays:
+        own = [
+            (
+                "long_walk",
+                f"One walk of {LONG_WALK_STEPS} steps on a test graph: mean of the last {WINDOW} "
+                "predictions. Faint: other walks of this run.",
+                long_walk(run, runs),
+            ),
+            (
+                "graph_boundaries",
+                f"The graph is replaced unannounced at the vertical lines, state is kept: mean of the last "
+                f"{WINDOW} predictions on the graph, over {_NUM_SWITCHING_WALKS} walks.",
+                over_boundaries(runs),
+            ),
+        ]
+    return own + graphs.figures(run, runs)
+
+
+def rolling_mean(
+    hits: npt.NDArray[Any], window: int, starts: npt.NDArray[np.integer[Any]] | None = None
+) -> npt.NDArray[np.float64]:
+    """Mean of the last `window` entries at each place, of fewer at the start.
+
+    Args:
+        hits: (M, ...) values.
+        window: Number of entries.
+        starts: Places that the window does not reach back over (default: the beginning only).
+
+    Returns:
+        (M, ...).
+    """
+    if window < 1:
+        raise ValueError(f"window={window}: expected at least 1 entry.")
+    sums = np.concatenate((np.zeros_like(hits[:1], dtype=float), np.cumsum(hits, axis=0, dtype=float)))
+    place = np.arange(len(hits))
+    marks = np.zeros(len(hits), dtype=np.int64)
+    marks[0 if starts is None else starts] = 0 if starts is None else starts
+    first = np.maximum(np.maximum.accumulate(marks), place - window + 1)
+    lengths = (place - first + 1).reshape(-1, *[1] * (hits.ndim - 1))
+    means: npt.NDArray[np.float64] = (sums[place + 1] - sums[first]) / lengths
+    return means
+
+
+def predictions_to_regain(
+    hits: npt.NDArray[np.bool_], starts: npt.NDArray[np.integer[Any]], level: float = _REGAINED
+) -> int | None:
+    """Predictions after a change of graph until accuracy is back at `level`.
+
+    Accuracy is taken over all walks and all changes (not the first graph), and over the last 20 predictions
+    on the new graph.
+
+    Args:
+        hits: (M, B).
+        starts: (S,) first move on each graph; all graphs last equally long.
+        level: The accuracy to regain.
+
+    Returns:
+        The number of predictions, or None if it is not reached before the next change.
+    """
+    by_offset = np.stack([hits[s : s + len(hits) // len(starts)] for s in starts[1:]], axis=1)
+    accuracy = rolling_mean(by_offset.mean(axis=(1, 2)), _REGAIN_WINDOW)
+    reached = np.flatnonzero(accuracy >= level)
+    return int(reached[0]) + 1 if len(reached) else None
+
+
+@styled
+def long_walk(run: Results, runs: Sequence[Results]) -> Figure:
+    """Rolling accuracy on one long walk, the same for all agents."""
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for other in run.arrays["long_walk/hits"].T[1:]:
+        axes.plot(rolling_mean(other, WINDOW), color=colour_of(run.config.agent), alpha=0.22, linewidth=0.8)
+    for agent, group in by_agent(list(runs)).items():
+        hits = stacked(group, "long_walk/hits")
+        if hits is not None:
+            axes.plot(
+                rolling_mean(hits[:, :, 0].mean(0), WINDOW),
+                color=colour_of(agent),
+                label=_label(agent, group),
+            )
+    axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    axes.set(
+        title="One long walk",
+        xlim=(0, len(run.arrays["long_walk/hits"])),
+        xlabel="prediction",
+        ylabel=f"accuracy, last {WINDOW}",
+        ylim=(0.0, 1.04),
+    )
+    axes.legend(loc="lower right", ncols=2)
+    return figure
+
+
+@styled
+def over_boundaries(runs: Sequence[Results]) -> Figure:
+    """Rolling accuracy over changes of the graph: mean over walks; the middle half is shaded."""
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    axes = figure.subplots()
+    starts = runs[0].arrays["boundaries/starts"]
+    for agent, group in by_agent(list(runs)).items():
+        hits = stacked(group, "boundaries/hits")
+        if hits is None:
+            continue
+        rolling = rolling_mean(np.concatenate(list(hits), axis=1), WINDOW, starts)
+        axes.plot(rolling.mean(1), color=colour_of(agent), label=_label(agent, group))
+        low, high = np.quantile(rolling, (0.25, 0.75), axis=1)
+        axes.fill_between(np.arange(len(low)), low, high, color=colour_of(agent), alpha=0.15, linewidth=0)
+    for start in starts[1:]:
+        axes.axvline(start, color=GREY, linewidth=0.9)
+    axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    axes.set(
+        title="Changes of the graph",
+        xlim=(0, len(runs[0].arrays["boundaries/hits"])),
+        xlabel="prediction",
+        ylabel=f"accuracy, last {WINDOW}",
+        ylim=(0.0, 1.04),
+    )
+    axes.legend(loc="lower right", ncols=2)
+    return figure
+
+
+def _hits(agent: Agent, task: GraphWalk, num_walks: int, name: str) -> npt.NDArray[np.bool_]:
+    """Whether each prediction was right, (M, B)."""
+    played = play(agent, task, num_walks, _WALK_SEED, name)
+    asked = played.episodes.weights[:, 0] > 0
+    right: npt.NDArray[np.bool_] = (played.episodes.targets == played.actions)[asked]
+    return right
+
+
+def _label(agent: str, group: Sequence[Results]) -> str:
+    return agent if len(group) == 1 else f"{agent} (mean of {len(group)} seeds)"

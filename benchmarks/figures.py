@@ -1,0 +1,190 @@
+"""Figures that every task has.
+
+Each function takes results and gives a `matplotlib.figure.Figure`; pyplot is not used. Colours are Okabe and
+Ito's, which people with any common colour vision can tell apart; an agent keeps its colour in all figures.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.history import Curve
+from benchmarks.results import Results, by_agent
+from plastic_agents.registry import AGENTS
+
+__all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "save", "styled", "training_curves"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+GREY = "#6b6b6b"
+
+_STYLE: Any = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+}
+
+_P = ParamSpec("_P")
+
+
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Draw in this suite's style without changing matplotlib's settings for anybody else."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            figure = draw(*args, **kwargs)
+            FigureCanvasAgg(figure)
+            return figure
+
+    return drawn
+
+
+def colour_of(agent: str) -> str:
+    """The colour of an agent: by its place in the table of agents, by its name's checksum otherwise."""
+    names = list(AGENTS)
+    place = names.index(agent) if agent in names else zlib.crc32(agent.encode())
+    return COLOURS[place % len(COLOURS)]
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def save(figures: dict[str, Figure], folder: Path) -> None:
+    """Write figures as `<name>.png` into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        (folder / f"{name}.png").write_bytes(png(figure))
+
+
+@styled
+def training_curves(run: Results) -> Figure:
+    """Loss and score on both splits, learning rate and gradient norm against updates."""
+    figure = Figure(figsize=(9.0, 5.6), layout="constrained")
+    (loss, score), (rate, norm) = figure.subplots(2, 2, sharex=True)
+    curves = run.curves
+    _lines(loss, curves, {"train/loss": "training split", "eval/loss": "validation split"})
+    _lines(score, curves, {"train/score": "training split", "eval/score": "validation split"})
+    _lines(rate, curves, {"train/learning_rate": ""})
+    _lines(norm, curves, {"train/grad_norm": ""})
+    reference_lines(score, run)
+    for axes, title, label in (
+        (loss, "Loss", "loss (nats)"),
+        (score, "Score", str(run.metrics.get("score_name", "score"))),
+        (rate, "Learning rate", "learning rate"),
+        (norm, "Gradient norm before clipping", "Euclidean norm"),
+    ):
+        axes.set(title=title, ylabel=label)
+    for axes in (rate, norm):
+        axes.set_xlabel("update")
+        if axes.lines:
+            axes.set_yscale("log")
+    for axes in (loss, score):
+        if axes.lines:
+            axes.legend()
+    figure.suptitle(f"{run.label} on {run.config.env}", fontsize=11)
+    return figure
+
+
+@styled
+def comparison(runs: Sequence[Results]) -> Figure:
+    """Test score of every run on this task, by agent, with chance and the oracle."""
+    groups = by_agent(list(runs))
+    ordered = sorted(groups, key=lambda agent: -max(r.metrics["score"] for r in groups[agent]))
+    figure = Figure(figsize=(7.5, 1.3 + 0.42 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    for place, agent in enumerate(ordered):
+        scores = [run.metrics["score"] for run in groups[agent]]
+        axes.barh(place, np.mean(scores), color=colour_of(agent), height=0.62, alpha=0.9)
+        axes.plot(scores, [place] * len(scores), "o", color="black", markersize=3)
+        axes.annotate(
+            f"{np.mean(scores):.3f}",
+            (max(scores), place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    metrics = runs[0].metrics
+    for name, style in (("chance", ":"), ("oracle", "--")):
+        axes.axvline(
+            metrics[name], color=GREY, linestyle=style, linewidth=1.2, label=f"{name} {metrics[name]:.3f}"
+        )
+    axes.set_yticks(range(len(ordered)), ordered)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set(xlabel=f"{metrics.get('score_name', 'score')} on the test split (dots: seeds)")
+    axes.set_xlim(0.0 if metrics["chance"] >= 0 else None, max(1.0, metrics["oracle"]) * 1.08)
+    axes.set_title(f"All agents run on {runs[0].config.env}")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    return figure
+
+
+@styled
+def fast_weights(run: Results) -> Figure:
+    """Every matrix of the agent's state before and after one episode, on one colour scale each."""
+    names = fast_weight_names(run)
+    figure = Figure(figsize=(7.4, 0.9 + 2.5 * len(names)), layout="constrained")
+    rows = figure.subplots(len(names), 2, squeeze=False)
+    for name, (left, right) in zip(names, rows, strict=True):
+        before, after = (run.arrays[f"fast_weights/{name}/{when}"] for when in ("before", "after"))
+        limit = max(float(np.abs(before).max()), float(np.abs(after).max()), 1e-12)
+        for axes, matrix, when in ((left, before, "before"), (right, after, "after")):
+            image = axes.imshow(
+                matrix, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+            )
+            axes.grid(visible=False)
+            axes.set_title(f"{name.replace('_', ' ')}, {when} the episode")
+            axes.set(xlabel="from", ylabel="to")
+        figure.colorbar(image, ax=[left, right], shrink=0.85, label="weight")
+    figure.suptitle(f"State of {run.label} in one test episode", fontsize=11)
+    return figure
+
+
+def fast_weight_names(run: Results) -> list[str]:
+    """Names of the state's matrices that were stored."""
+    parts = [name.split("/") for name in run.arrays if name.startswith("fast_weights/")]
+    return [middle for _, middle, when in parts if when == "before"]
+
+
+def reference_lines(axes: Axes, run: Results) -> None:
+    """Mark chance and oracle."""
+    for name, style in (("chance", ":"), ("oracle", "--")):
+        axes.axhline(run.metrics[name], color=GREY, linestyle=style, linewidth=1.0, label=name)
+
+
+def _lines(axes: Axes, curves: dict[str, Curve], tags: dict[str, str]) -> None:
+    for place, (tag, label) in enumerate(tags.items()):
+        if tag in curves:
+            axes.plot(
+                *curves[tag], color=COLOURS[place], label=label, marker="." if tag.startswith("eval") else ""
+            )

@@ -1,0 +1,88 @@
+"""The main job: a network that has learned to learn graphs, beside two that show what it takes.
+
+Trains `plastic`, `plastic-published` and `rnn` on graphs with labels of the train set, and scores them on
+graphs with labels that no training graph could show (`PlasticGraph-disjoint-v0`). The figures and the report
+of each run show the three beside each other. What is finished is not done again, what was stopped goes on.
+
+    python benchmarks/main_job.py
+    python benchmarks/main_job.py --seed 1 --overwrite
+
+It takes the options of benchmarks/run.py, for all three runs (`--agent` is set by the job).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.config import RunConfig, parse
+from benchmarks.report import present
+from benchmarks.run import Stopped, run
+from benchmarks.rundir import RunDirectory
+
+__all__ = ["AGENTS", "configs", "main", "table"]
+
+AGENTS = ("plastic", "plastic-published", "rnn")
+
+_Metrics = dict[str, Any]
+_COLUMNS: dict[str, Callable[[_Metrics], str]] = {
+    "agent": lambda m: str(m["agent"]),
+    "test": lambda m: f"{m['score']:.4f}",
+    "train": lambda m: f"{m['train_split/score']:.4f}",
+    "labels permuted": lambda m: f"{m['labels_permuted/score']:.4f}",
+    "long walk": lambda m: f"{m['long_walk/mean_rolling']:.4f}",
+    "normalised": lambda m: f"{m['normalized_score']:.3f}",
+    "updates": lambda m: str(m["updates"]),
+    "CPU s": lambda m: f"{m['train_seconds']:.1f}",
+    "slow parameters": lambda m: str(m["params_slow"]),
+}
+
+
+def configs(arguments: Sequence[str]) -> list[RunConfig]:
+    """The settings of the three runs, from options of benchmarks/run.py."""
+    made = [parse([*arguments, "--agent", agent]) for agent in AGENTS]
+    # Pictures wait until all have run; earlier work is taken up unless it is given up in so many words.
+    return [replace(c, figures=False, report=False, resume=not c.overwrite) for c in made]
+
+
+def table(metrics: Sequence[_Metrics]) -> str:
+    """Results as aligned text, one row per run."""
+    rows = [list(_COLUMNS), *([show(m) for show in _COLUMNS.values()] for m in metrics)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells))
+        for cells in (list(zip(row, widths, strict=True)) for row in rows)
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    wanted = configs(sys.argv[1:] if arguments is None else arguments)
+    directories: list[RunDirectory] = []
+    try:
+        for config in wanted:
+            directories.append(run(config))
+    except Stopped as stopped:
+        print(f"{stopped} (or this job again: it takes up what was stopped)", file=sys.stderr)
+        return 130
+    except (FileExistsError, ValueError) as error:
+        print(f"benchmarks/main_job.py: {error}", file=sys.stderr)
+        return 2
+    print("\ndrawing figures and writing reports ...")
+    for directory in directories:
+        present(directory)
+    metrics = [directory.read_metrics() for directory in directories]
+    print(f"\n{wanted[0].env}, seed {wanted[0].seed}: {metrics[0]['score_name']} (fractions)\n")
+    print(table(metrics))
+    print(f"\nchance {metrics[0]['chance']:.4f}, oracle {metrics[0]['oracle']:.4f} on the same test walks")
+    print("\nLook at:")
+    for directory in directories:
+        print(f"  {directory.path / 'report.html'}")
+    print(f"  tensorboard --logdir {wanted[0].logdir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Train one agent on one task and write everything that came of it into one directory.
+
+    python benchmarks/run.py --agent plastic
+    python benchmarks/run.py --help
+
+The directory holds config.yaml (resolved settings), run.log, TensorBoard events, progress.csv, checkpoint.pt,
+agent.pt (the trained agent), curves.npz, metrics.json, figures/, report.html and report.pdf.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+import plastic_agents
+import plastic_envs
+from benchmarks.checkpoints import Checkpointer, StopRequest
+from benchmarks.config import RunConfig, parse
+from benchmarks.evaluation import evaluate
+from benchmarks.events import EventWriter, Tracker
+from benchmarks.experiments import experiment_of
+from benchmarks.history import Callbacks, History, write_arrays
+from benchmarks.report import present
+from benchmarks.rundir import RunDirectory, run_log
+from plastic_agents.base import Agent, NetworkAgent
+from plastic_envs.core import Task
+
+__all__ = ["Stopped", "main", "run"]
+
+_LOG = logging.getLogger("benchmarks.run")
+
+
+class Stopped(Exception):
+    """A run was asked to stop (Ctrl-C, SIGTERM) and has left what `resume` needs."""
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """What training took: updates, environment steps, seconds of CPU and of wall-clock time."""
+
+    updates: int
+    env_steps: int
+    cpu_seconds: float
+    wall_seconds: float
+
+
+def run(config: RunConfig) -> RunDirectory:
+    """Carry out a run, or the rest of one.
+
+    Args:
+        config: Its settings.
+
+    Returns:
+        Its directory, with metrics.json in it.
+
+    Raises:
+        FileExistsError: If there is an earlier run; see `RunDirectory.prepare`.
+        Stopped: If it was asked to stop.
+    """
+    directory = RunDirectory.of(config)
+    task = plastic_envs.make_task(config.env, **config.env_kwargs)
+    state = directory.prepare(config)
+    torch.set_num_threads(config.threads)
+    with run_log(directory.log_file):
+        _LOG.info(
+            "%s on %s, seed %d, in %s (%s)", config.agent, config.env, config.seed, directory.path, state
+        )
+        try:
+            if state != "finished":
+                _train_and_score(config, task, directory, resumes=state == "stopped")
+            present(directory, figures=config.figures, report=config.report)
+        except Stopped as stopped:
+            _LOG.info("%s", stopped)
+            raise
+        except Exception:
+            _LOG.exception("the run ended with an error")
+            raise
+        _LOG.info("finished")
+    return directory
+
+
+def _train_and_score(config: RunConfig, task: Task, directory: RunDirectory, resumes: bool) -> None:
+    agent = _make_agent(config, task)
+    history = History()
+    with Tracker(config, directory.path) as tracker:
+        effort = _train(config, agent, directory, history, resumes)
+        agent.save(directory.agent_file)
+        _LOG.info("trained: %s", effort)
+        scores, _ = evaluate(agent, task.with_split("test"), config.eval_episodes, config.seed)
+        more, arrays = experiment_of(task).measure(agent, config)
+        parameters = agent.num_parameters()
+        metrics: dict[str, Any] = {
+            "env_id": config.env,
+            "agent": config.agent,
+            "seed": config.seed,
+            **{name: scores.pop(name) for name in ("score", "chance", "oracle", "normalized_score")},
+            "updates": effort.updates,
+            "env_steps": effort.env_steps,
+            "train_seconds": effort.cpu_seconds,
+            "train_wall_seconds": effort.wall_seconds,
+            "params_slow": parameters["slow"],
+            "params_fast": parameters["fast"],
+            "score_name": task.score_name,
+            "eval_episodes": config.eval_episodes,
+            "threads": config.threads,
+            "device": str(getattr(agent, "device", "cpu")),
+            **scores,
+            **more,
+        }
+        tracker.summarise(metrics)
+    write_arrays(directory.curves_file, history.curves(), arrays)
+    directory.write_metrics(metrics)  # last: from here on the run counts as finished
+
+
+def _make_agent(config: RunConfig, task: Task) -> Agent:
+    """A fresh agent for the training split, with a saved one's weights if the settings name one."""
+    agent = plastic_agents.make(
+        config.agent,
+        task,
+        seed=config.seed,
+        device=config.device,
+        learner=config.learner,
+        **config.agent_kwargs,
+    )
+    if config.checkpoint is not None:
+        saved = plastic_agents.load(config.checkpoint, task=task, device=config.device)
+        if saved.name != agent.name:
+            raise ValueError(
+                f"{config.checkpoint} holds agent {saved.name!r}, not {agent.name!r}; "
+                f"pass --agent {saved.name}."
+            )
+        if isinstance(agent, NetworkAgent) and isinstance(saved, NetworkAgent):
+            agent.network.load_state_dict(saved.network.state_dict())
+    return agent
+
+
+def _train(
+    config: RunConfig, agent: Agent, directory: RunDirectory, history: History, resumes: bool
+) -> _Effort:
+    """Let the agent learn; raises `Stopped` once a checkpoint is saved if a signal asked for it."""
+    total, every = config.learner.updates, config.learner.evaluate_every
+    with StopRequest() as stop:
+        checkpointer = Checkpointer(
+            directory.checkpoint_file,
+            history,
+            config.checkpoint_every,
+            evaluation_follows=lambda update: update % every == 0 or update == total,
+            stop=stop,
+        )
+        if resumes:
+            checkpointer.resume(agent)
+        past = history.rows if resumes else None
+        events = EventWriter(directory.path, past, checkpointer.wall_seconds)
+        try:
+            callback = Callbacks([history, events, checkpointer])  # rows are kept before they are saved
+            agent.learn(updates=total, callback=callback, progress_bar=config.progress_bar)
+        finally:
+            events.close()
+    updates = max((update for update, _ in history.rows), default=0)
+    if stop.made and updates < total:
+        raise Stopped(
+            f"stopped at update {max(checkpointer.saved_at, 0)} of {total}, saved in {directory.path}; "
+            "the same command with --resume goes on."
+        )
+    steps = history.curves().get("time/total_timesteps")
+    return _Effort(
+        updates=updates,
+        env_steps=0 if steps is None else int(steps.values[-1]),
+        cpu_seconds=checkpointer.cpu_seconds,
+        wall_seconds=checkpointer.wall_seconds,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    config = parse(arguments)
+    try:
+        directory = run(config)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 130
+    except (FileExistsError, ValueError) as error:
+        print(f"benchmarks/run.py: {error}", file=sys.stderr)
+        return 2
+    metrics = directory.read_metrics()
+    print(
+        f"{config.agent} on {config.env}, seed {config.seed}: {metrics['score_name']} {metrics['score']:.4f} "
+        f"(chance {metrics['chance']:.4f}, oracle {metrics['oracle']:.4f}, "
+        f"normalised {metrics['normalized_score']:.3f}) "
+        f"after {metrics['train_seconds']:.1f} CPU seconds of training"
+    )
+    print(f"everything is in {directory.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

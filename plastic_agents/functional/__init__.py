@@ -1,0 +1,6 @@
+"""Pure functions of tensors that networks are made of, each with its fast and its plain form."""
+
+from plastic_agents.functional.fast_weights import associate, associate_loop
+from plastic_agents.functional.normalised_hebb import normalised_hebbian
+
+__all__ = ["associate", "associate_loop", "normalised_hebbian"]

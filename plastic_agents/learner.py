@@ -1,0 +1,316 @@
+"""What every learner of the suite shares: the loop over updates, validation, the best weights, and resuming.
+
+A learner meets a task through `Task` and a network through `Network`; it knows neither by name. Everything random in
+update u comes from streams derived from (seed, purpose, u), so a run that was stopped and resumed gives the same numbers as
+one that was not, and evaluating or plotting in between changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from plastic_envs.core import Episodes, Task
+
+if TYPE_CHECKING:
+    from plastic_agents.base import NetworkAgent
+
+__all__ = ["Callback", "GradientLearner", "Learner", "LearnerConfig", "Streams"]
+
+
+class Streams:
+    """Random streams of a run, one of its own for every (purpose, index).
+
+    Args:
+        seed: The run's seed.
+    """
+
+    TRAINING_DATA, VALIDATION_DATA, TRAINING_START, VALIDATION_START, BEHAVIOUR = range(5)
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def numpy(self, purpose: int, index: int = 0) -> np.random.Generator:
+        """A NumPy generator."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(purpose, index)))
+
+    def torch(self, purpose: int, index: int = 0) -> torch.Generator:
+        """A torch generator on the CPU."""
+        words = np.random.SeedSequence(self.seed, spawn_key=(purpose, index)).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """Settings that every learner has.
+
+    Attributes:
+        updates: Number of updates, each on a batch of fresh episodes.
+        batch_size: Episodes per update.
+        evaluate_every: Updates between evaluations on the validation split; the best of those networks is kept.
+        validation_episodes: Episodes per such evaluation, the same ones each time.
+        log_every: Updates between log rows.
+    """
+
+    updates: int = 500
+    batch_size: int = 32
+    evaluate_every: int = 50
+    validation_episodes: int = 64
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "evaluate_every", "validation_episodes", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
+        if self.updates < 0:
+            raise ValueError(f"updates={self.updates}: expected 0 (no training) or more.")
+
+
+class Callback(Protocol):
+    """What a learner tells while it learns."""
+
+    def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
+        """After an evaluation on the validation split; comes before `on_update` of the same update."""
+
+    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
+        """After update number `update` (from 1), when all that belongs to it is done.
+
+        Args:
+            agent: Who learns; its `training_state()` is complete.
+            update: Number of the update.
+            row: Figures by tag; empty between log rows.
+
+        Returns:
+            False to stop here; anything else to go on.
+        """
+
+
+ConfigT = TypeVar("ConfigT", bound=LearnerConfig)
+
+
+class Learner(ABC, Generic[ConfigT]):
+    """A way to learn: subclasses write `train_step`, and may write how good a network is.
+
+    Args:
+        config: Settings.
+        task: The task to learn; trains on its "train" split, keeps the network that does best on its "validation" split.
+        seed: Fixes all data and random starts.
+
+    Attributes:
+        update: Updates done.
+        env_steps: Environment steps in them.
+        cpu_seconds: CPU seconds of training and validation, all threads together.
+        best_update: Update of the best network so far.
+    """
+
+    Config: ClassVar[type[LearnerConfig]] = LearnerConfig
+    cost_name: ClassVar[str] = "cost"
+
+    def __init__(self, config: ConfigT, task: Task, seed: int) -> None:
+        self.config, self.streams = config, Streams(seed)
+        self.train_task, self.validation_task = task.with_split("train"), task.with_split("validation")
+        self.update = 0
+        self.env_steps = 0
+        self.cpu_seconds = 0.0
+        self.best_cost = math.inf
+        self.best_update = 0
+        self.best_weights: dict[str, torch.Tensor] | None = None
+
+    def learn(self, agent: NetworkAgent, until: int, callback: Callback | None = None) -> None:
+        """Train up to update number `until`, then put the best validated weights in place.
+
+        Stopping early (an exception, or a callback that returns False) leaves the latest weights in place and the
+        learner ready to go on.
+        """
+        config = self.config
+        started = time.process_time()
+        self.prepare(agent)
+        if self.update == 0 and until > 0:
+            self._validate(agent, callback)
+        while self.update < until:
+            agent.network.train()
+            log = (self.update + 1) % config.log_every == 0 or self.update + 1 == until
+            row = self.train_step(agent, log)
+            agent.network.eval()
+            self.update += 1
+            if self.update % config.evaluate_every == 0 or self.update == until:
+                self._validate(agent, callback)
+            now = time.process_time()
+            self.cpu_seconds, started = self.cpu_seconds + now - started, now
+            if log:
+                row |= {"time/total_timesteps": self.env_steps, "time/cpu_seconds": self.cpu_seconds}
+            if callback is not None and callback.on_update(agent, self.update, row) is False:
+                return
+            started = time.process_time()  # the callback's own work (files, figures) is no training
+        if self.best_weights is not None:
+            agent.network.load_state_dict(self.best_weights)
+
+    # ---- for subclasses -------------------------------------------------------------------------
+
+    def prepare(self, agent: NetworkAgent) -> None:
+        """Make ready to train (an optimiser for the network as it is now). Default: nothing."""
+
+    @abstractmethod
+    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+        """Make update number `self.update` (from 0) and count its steps in `env_steps`.
+
+        Args:
+            agent: Whose network is changed.
+            log: Whether figures are wanted.
+
+        Returns:
+            Figures by tag (`train/...`), `train/score` among them, if `log`; else an empty dict.
+        """
+
+    def validation_cost(
+        self, agent: NetworkAgent, episodes: Episodes, outputs: torch.Tensor, score: float
+    ) -> float:
+        """What the best network has least of. Default: the negative validation score."""
+        return -score
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a subclass must remember for resuming, in types that `torch.load(weights_only=True)` takes."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from `extra_state()`."""
+
+    def training_episodes(self) -> Episodes:
+        """The batch of update number `self.update`."""
+        data = self.streams.numpy(Streams.TRAINING_DATA, self.update)
+        return self.train_task.sample(data, self.config.batch_size)
+
+    # ---- shared ---------------------------------------------------------------------------------
+
+    def _validate(self, agent: NetworkAgent, callback: Callback | None) -> None:
+        """Score the network on the validation split; remember its weights if it is the best so far."""
+        task = self.validation_task
+        episodes = task.sample(self.streams.numpy(Streams.VALIDATION_DATA), self.config.validation_episodes)
+        outputs, actions = agent.respond(task, episodes, self.streams.torch(Streams.VALIDATION_START))
+        metrics = task.metrics(episodes, actions)
+        cost = self.validation_cost(agent, episodes, outputs, metrics["score"])
+        if cost < self.best_cost:
+            self.best_cost, self.best_update = cost, self.update
+            self.best_weights = copy.deepcopy(agent.network.state_dict())
+        if callback is not None:
+            row = {f"eval/{self.cost_name}": cost} | {f"eval/{name}": value for name, value in metrics.items()}
+            callback.on_evaluation(agent, self.update, row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs beside the network's weights."""
+        return {
+            "update": self.update,
+            "env_steps": self.env_steps,
+            "cpu_seconds": self.cpu_seconds,
+            "best_cost": self.best_cost,
+            "best_update": self.best_update,
+            "best_weights": self.best_weights,
+            "extra": self.extra_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        self.update, self.env_steps = state["update"], state["env_steps"]
+        self.cpu_seconds = state["cpu_seconds"]
+        self.best_cost, self.best_update = state["best_cost"], state["best_update"]
+        self.best_weights = state["best_weights"]
+        self.load_extra_state(state["extra"])
+
+
+@dataclass(frozen=True)
+class GradientConfig(LearnerConfig):
+    """Settings of every learner that follows a gradient with Adam.
+
+    Attributes:
+        learning_rate: Adam's step size at the start.
+        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant" keeps it.
+        final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
+        max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
+        weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
+    """
+
+    learning_rate: float = 1e-2
+    schedule: Literal["cosine", "constant"] = "cosine"
+    final_rate_fraction: float = 0.02
+    max_grad_norm: float = 1.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"schedule={self.schedule!r}: expected 'cosine' or 'constant'.")
+
+    def rate_at(self, update: int) -> float:
+        """Learning rate used in update number `update` (from 0)."""
+        if self.schedule == "constant" or self.updates == 0:
+            return self.learning_rate
+        share = 0.5 * (1.0 + math.cos(math.pi * min(update / self.updates, 1.0)))
+        return self.learning_rate * (self.final_rate_fraction + (1.0 - self.final_rate_fraction) * share)
+
+
+GradientConfigT = TypeVar("GradientConfigT", bound=GradientConfig)
+
+
+class GradientLearner(Learner[GradientConfigT]):
+    """A learner that takes Adam steps on a loss: subclasses write `loss`."""
+
+    _optimizer: torch.optim.Optimizer
+    _optimizer_state: dict[str, Any] | None = None
+
+    @abstractmethod
+    def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of update number `self.update`, ready for `backward`, and figures if `log`."""
+
+    def parameters(self, agent: NetworkAgent) -> list[torch.nn.Parameter]:
+        """What is trained. Default: all of the network."""
+        return list(agent.network.parameters())
+
+    def prepare(self, agent: NetworkAgent) -> None:
+        """Make the optimiser, with its moments where learning goes on."""
+        config = self.config
+        self._optimizer = torch.optim.AdamW(
+            self.parameters(agent), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        if self._optimizer_state is not None:
+            self._optimizer.load_state_dict(self._optimizer_state)
+
+    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+        """One Adam step."""
+        rate = self.config.rate_at(self.update)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        loss, row = self.loss(agent, log)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(agent), self.config.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"update {self.update + 1}: loss {loss.item()}, gradient norm {norm.item()}. "
+                "Lower learning_rate or max_grad_norm; the last checkpoint is intact."
+            )
+        self._optimizer.step()
+        if log:
+            row |= {
+                "train/loss": loss.item(),
+                "train/grad_norm": float(norm),
+                "train/learning_rate": rate,
+            }
+        return row
+
+    def extra_state(self) -> dict[str, Any]:
+        """The optimiser's moments."""
+        return {"optimizer": self._optimizer.state_dict() if hasattr(self, "_optimizer") else None}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on with these moments."""
+        self._optimizer_state = state["optimizer"]

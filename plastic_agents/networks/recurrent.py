@@ -1,0 +1,85 @@
+"""Torch's recurrent layers as baselines, with the published graph-walk system's decoder."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from plastic_agents.networks.base import Network, published_decoder, recall
+
+__all__ = ["RecurrentState", "TorchRecurrent"]
+
+_LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class RecurrentState(NamedTuple):
+    """What `TorchRecurrent` remembers.
+
+    Attributes:
+        hidden: Activity, (B, H).
+        cell: Cell values of an LSTM, (B, H); (B, 0) for the others.
+        past: The last inputs, oldest first, (B, history, I).
+    """
+
+    hidden: torch.Tensor
+    cell: torch.Tensor
+    past: torch.Tensor
+
+
+class TorchRecurrent(Network[RecurrentState]):
+    """One recurrent layer of torch's, then Linear(H -> M), ReLU, Linear(M -> O), M = floor(sqrt(H O)).
+
+    The published baseline is `cell="rnn"` (tanh, torch's initialisation, zero start). Everything starts at
+    zero.
+
+    Args:
+        input_size: I, length of an observation.
+        hidden_size: H.
+        num_outputs: O.
+        cell: "rnn", "gru" or "lstm".
+        history: Number of earlier observations shown beside each one (zeros before the first), newest first.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_outputs: int,
+        cell: Literal["rnn", "gru", "lstm"] = "rnn",
+        history: int = 0,
+    ) -> None:
+        super().__init__()
+        if cell not in _LAYERS:
+            raise ValueError(f"cell={cell!r}: choose one of {', '.join(map(repr, _LAYERS))}.")
+        if history < 0:
+            raise ValueError(f"history={history}: needs 0 or more earlier observations.")
+        self.input_size, self.history, self.cell = input_size, history, cell
+        self.num_features, self.num_outputs = hidden_size, num_outputs
+        self.layer = _LAYERS[cell]((1 + history) * input_size, hidden_size)
+        self.readout = published_decoder(hidden_size, num_outputs)
+
+    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> RecurrentState:
+        """Zeros; nothing is drawn."""
+        zeros = self.layer.weight_hh_l0.new_zeros
+        return RecurrentState(
+            zeros(batch_size, self.num_features),
+            zeros(batch_size, self.num_features if self.cell == "lstm" else 0),
+            zeros(batch_size, self.history, self.input_size),
+        )
+
+    def features(
+        self, inputs: torch.Tensor, state: RecurrentState | None = None
+    ) -> tuple[torch.Tensor, RecurrentState]:
+        """Activity (T, B, H) and the state; see `Network.features`."""
+        state = self.initial_state(inputs.shape[1]) if state is None else state
+        shown, past = recall(inputs, state.past)
+        # Torch's own state has the layers as its first axis: (B, H) -> (1, B, H).
+        hidden, cell = state.hidden.unsqueeze(0), state.cell
+        if self.cell == "lstm":
+            activity, (hidden, memory) = self.layer(shown, (hidden, cell.unsqueeze(0)))
+            cell = memory.squeeze(0)
+        else:
+            activity, hidden = self.layer(shown, hidden)
+        return activity, RecurrentState(hidden.squeeze(0), cell, past)

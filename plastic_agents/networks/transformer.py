@@ -1,0 +1,200 @@
+"""A small causal transformer as a baseline, that can be stepped."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from plastic_agents.networks.base import Network, published_decoder, recall
+
+__all__ = ["CausalTransformer", "TransformerState"]
+
+
+class TransformerState(NamedTuple):
+    """What `CausalTransformer` remembers: keys and values of the last C - 1 steps, the latest last.
+
+    Attributes:
+        keys: Before rotation, (B, L, C - 1, F), for L layers of width F.
+        values: (B, L, C - 1, F).
+        length: How many of those steps there have been in this episode, (B,) int64.
+        past: The last inputs, oldest first, (B, history, I).
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    length: torch.Tensor
+    past: torch.Tensor
+
+
+class CausalTransformer(Network[TransformerState]):
+    """Pre-norm transformer blocks over a sliding window, with rotary positions and the published decoder.
+
+    In every layer a step attends to itself and the `context - 1` steps before it; older ones are forgotten,
+    whether the sequence is passed whole or step by step. Only distances between steps enter, so an episode
+    may go on for ever.
+
+    Args:
+        input_size: I, length of an observation.
+        num_outputs: O.
+        width: F, size of a layer.
+        num_layers: L, blocks of attention and of a two-layer perceptron (4 F units, GELU).
+        num_heads: Attention heads; F must be an even multiple of it.
+        context: C, how many steps a layer sees.
+        history: Number of earlier observations shown beside each one (zeros before the first), newest first.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_outputs: int,
+        width: int = 64,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        context: int = 256,
+        history: int = 0,
+    ) -> None:
+        super().__init__()
+        if num_layers < 1 or num_heads < 1 or width % (2 * num_heads):
+            raise ValueError(
+                f"width={width}, num_heads={num_heads}, num_layers={num_layers}: needs a layer and a "
+                "width that is an even multiple of num_heads (rotary positions turn pairs of features)."
+            )
+        if context < 1:
+            raise ValueError(f"context={context}: a step sees at least itself, 1.")
+        if history < 0:
+            raise ValueError(f"history={history}: needs 0 or more earlier observations.")
+        self.input_size, self.history, self.context = input_size, history, context
+        self.num_features, self.num_outputs = width, num_outputs
+        self.embed = nn.Linear((1 + history) * input_size, width)
+        self.head_size = width // num_heads
+        self.blocks = nn.ModuleList(_Block(width, num_heads) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(width)
+        self.readout = published_decoder(width, num_outputs)
+
+    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> TransformerState:
+        """No steps yet; nothing is drawn."""
+        zeros = self.embed.weight.new_zeros
+        shape = (batch_size, len(self.blocks), self.context - 1, self.num_features)
+        return TransformerState(
+            zeros(shape),
+            zeros(shape),
+            torch.zeros(batch_size, dtype=torch.int64, device=self.embed.weight.device),
+            zeros(batch_size, self.history, self.input_size),
+        )
+
+    def features(
+        self, inputs: torch.Tensor, state: TransformerState | None = None
+    ) -> tuple[torch.Tensor, TransformerState]:
+        """Activity (T, B, F) of the last block, normalised, and the state; see `Network.features`."""
+        state = self.initial_state(inputs.shape[1]) if state is None else state
+        shown, past = recall(inputs, state.past)
+        activity, window = self.embed(shown).transpose(0, 1), state
+        # A context's length at a time, so that memory grows with T and not with its square.
+        pieces = []
+        for piece in activity.split(self.context, dim=1):
+            piece, window = self._attend(piece, window)
+            pieces.append(piece)
+        return self.norm(torch.cat(pieces, dim=1)).transpose(0, 1), window._replace(past=past)
+
+    def _attend(
+        self, activity: torch.Tensor, state: TransformerState
+    ) -> tuple[torch.Tensor, TransformerState]:
+        """All blocks over at most C steps, (B, S, F), with the cache before and after them."""
+        steps, kept = activity.shape[1], self.context - 1
+        cached = int(state.length.max()) if kept else 0  # older slots are empty in every row
+        first = kept - cached
+        query = torch.arange(cached, cached + steps, device=activity.device).unsqueeze(1)
+        key = torch.arange(cached + steps, device=activity.device)
+        visible = (key <= query) & (query - key <= kept)  # (S, cached + S)
+        filled = key >= cached - state.length.unsqueeze(1)  # (B, cached + S)
+        mask = visible & filled[:, None, None]  # (B, 1, S, cached + S), the heads alike
+        turns = _turns(cached + steps, self.head_size, activity)
+        all_keys, all_values = [], []
+        for layer, block in enumerate(self.blocks):
+            activity, keys, values = block(
+                activity, state.keys[:, layer, first:], state.values[:, layer, first:], turns, mask
+            )
+            all_keys.append(_last(keys, kept))
+            all_values.append(_last(values, kept))
+        length = (state.length + steps).clamp_max(kept)
+        return activity, TransformerState(
+            torch.stack(all_keys, dim=1), torch.stack(all_values, dim=1), length, state.past
+        )
+
+
+class _Block(nn.Module):
+    """Attention and a perceptron, each added to a normalised copy of its input."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads, self.head_size = num_heads, width // num_heads
+        self.norm_attention, self.norm_perceptron = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)
+        self.combine = nn.Linear(width, width)
+        self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(
+        self,
+        activity: torch.Tensor,
+        cached_keys: torch.Tensor,
+        cached_values: torch.Tensor,
+        turns: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Run over S steps.
+
+        Args:
+            activity: (B, S, F).
+            cached_keys: (B, K, F), of the K steps before.
+            cached_values: (B, K, F).
+            turns: Cosines and sines of each position, (2, K + S, head_size / 2).
+            mask: (B, 1, S, K + S) bool, what each step sees.
+
+        Returns:
+            New activity (B, S, F), and keys and values (B, K + S, F).
+        """
+        queries, keys, values = self.project(self.norm_attention(activity)).chunk(3, dim=-1)
+        keys = torch.cat([cached_keys, keys], dim=1)
+        values = torch.cat([cached_values, values], dim=1)
+        steps = activity.shape[1]
+        attended = functional.scaled_dot_product_attention(
+            _rotate(self._heads(queries), turns[:, -steps:]),
+            _rotate(self._heads(keys), turns),
+            self._heads(values),
+            attn_mask=mask,
+        )
+        # (B, heads, S, head_size) -> (B, S, F)
+        activity = activity + self.combine(attended.transpose(1, 2).flatten(2))
+        return activity + self.perceptron(self.norm_perceptron(activity)), keys, values
+
+    def _heads(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, S, F) -> (B, heads, S, head_size)."""
+        return features.view(*features.shape[:2], self.num_heads, self.head_size).transpose(1, 2)
+
+
+def _last(steps: torch.Tensor, count: int) -> torch.Tensor:
+    """The last `count` of (B, S, F), after zeros if there are fewer."""
+    found = steps.shape[1]
+    return functional.pad(steps, (0, 0, max(count - found, 0), 0))[:, max(found - count, 0) :]
+
+
+def _turns(positions: int, head_size: int, like: torch.Tensor) -> torch.Tensor:
+    """Angles by which pairs of features are turned at each position, wavelengths from 2 pi to 2e4 pi steps.
+
+    Returns:
+        Cosines and sines, (2, positions, head_size / 2), in the number format of `like`; made in float64, as
+        angles grow with the position.
+    """
+    pairs = torch.arange(0, head_size, 2, dtype=torch.float64, device=like.device) / head_size
+    angles = torch.arange(positions, device=like.device).unsqueeze(1) * 10_000.0**-pairs
+    return torch.stack([angles.cos(), angles.sin()]).to(like.dtype)
+
+
+def _rotate(features: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Turn the pairs (i, i + head_size / 2) of (B, heads, S, head_size) by each position's angles."""
+    cosine, sine = turns
+    left, right = features.chunk(2, dim=-1)
+    return torch.cat([left * cosine - right * sine, left * sine + right * cosine], dim=-1)

@@ -1,0 +1,234 @@
+"""The table of agents: name -> network, learner, and the settings they start from."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import gymnasium as gym
+import torch
+from gymnasium import spaces
+
+from plastic_agents.base import Agent, NetworkAgent, PolicyAgent, resolve_device
+from plastic_agents.networks.base import Network
+from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.published import PublishedPlastic
+from plastic_agents.networks.recurrent import TorchRecurrent
+from plastic_agents.networks.transformer import CausalTransformer
+from plastic_agents.learner import Learner, LearnerConfig
+from plastic_agents.supervised import SupervisedLearner
+from plastic_envs.core import Association, Task
+from plastic_envs.registration import make_task
+
+__all__ = ["AGENTS", "LEARNERS", "AgentSpec", "learner_class", "learner_defaults", "load", "make"]
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """How an agent is made.
+
+    Attributes:
+        description: One line for `--help`.
+        build: Makes the network for a task, with the agent's own arguments as keywords; None for an agent that has none.
+        arguments: Keywords that this name fixes or starts from.
+        learner: Settings of the learner that differ from its defaults.
+        method: Name in `LEARNERS` of the learner it is trained with unless another is asked for.
+        kind: "network", or which policy an agent without a network plays.
+    """
+
+    description: str
+    build: Callable[..., Network[Any]] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    learner: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "supervised"
+    kind: Literal["network", "oracle", "random"] = "network"
+
+
+def _num_outputs(task: Task) -> int:
+    space = task.action_space
+    return int(space.n) if isinstance(space, spaces.Discrete) else int(torch.Size(space.shape).numel())
+
+
+def _association(task: Task, network: str) -> Association:
+    if task.association is None:
+        raise ValueError(
+            f"{network} binds cues to outcomes, and {type(task).__name__} names no such fields in its observation; "
+            "take 'plastic', which learns its keys from whole observations."
+        )
+    return task.association
+
+
+def _fast_weights(task: Task, **arguments: Any) -> Network[Any]:
+    size, outputs = task.observation_space.shape[0], _num_outputs(task)
+    if task.association is None:
+        return FreeFastWeights(size, outputs, **arguments)
+    names = task.association.cue
+    shown = task.field(task.association.outcome)
+    exchange = [i for i, name in enumerate(names) if task.field(name).vocabulary == shown.vocabulary]
+    binding = Binding(
+        cue=tuple(task.field(name).slice for name in names),
+        outcome=shown.slice,
+        exchange=exchange[0] if exchange else None,
+        chained=task.association.chained,
+    )
+    return BoundFastWeights(size, outputs, binding, **arguments)
+
+
+def _published(task: Task, hidden_size: int = 128, **arguments: Any) -> Network[Any]:
+    association = _association(task, "plastic-published")
+    cue = [task.field(name).slice for name in association.cue]
+    outcome = cue[0] if association.chained else task.field(association.outcome).slice
+    return PublishedPlastic(
+        task.observation_space.shape[0], hidden_size, _num_outputs(task),
+        cue=cue, outcome=outcome, chained=association.chained, **arguments,
+    )  # fmt: skip
+
+
+def _recurrent(task: Task, cell: str, hidden_size: int = 128, history: int = 0) -> Network[Any]:
+    return TorchRecurrent(
+        task.observation_space.shape[0], hidden_size, _num_outputs(task), cell=cell, history=history
+    )
+
+
+def _transformer(task: Task, **arguments: Any) -> Network[Any]:
+    return CausalTransformer(task.observation_space.shape[0], num_outputs=_num_outputs(task), **arguments)
+
+
+_SLOW = {"learning_rate": 1e-3, "updates": 1500, "evaluate_every": 100}
+
+LEARNERS: dict[str, type[Learner[Any]]] = {
+    "supervised": SupervisedLearner,
+}
+
+AGENTS: dict[str, AgentSpec] = {
+    "plastic": AgentSpec(
+        "fast weights with delta-rule writes; one layer, for any task",
+        _fast_weights,
+    ),
+    "plastic-published": AgentSpec(
+        "the published graph-walk network: row-normalised Hebbian fast weights from a random start",
+        _published,
+        learner={"learning_rate": 5e-3, "updates": 900},
+    ),
+    "rnn": AgentSpec("Elman network with the published read-out", _recurrent, {"cell": "rnn"}, _SLOW),
+    "gru": AgentSpec("gated recurrent units with the published read-out", _recurrent, {"cell": "gru"}, _SLOW),
+    "lstm": AgentSpec("long short-term memory with the published read-out", _recurrent, {"cell": "lstm"}, _SLOW),
+    "transformer": AgentSpec("small causal transformer", _transformer, learner=_SLOW),
+    "oracle": AgentSpec("the task's named ideal observer", kind="oracle"),
+    "random": AgentSpec("uniform actions", kind="random"),
+}
+
+
+def _spec(name: str) -> AgentSpec:
+    if name not in AGENTS:
+        near = difflib.get_close_matches(name, AGENTS, n=3, cutoff=0.3) or list(AGENTS)
+        raise ValueError(f"unknown agent {name!r}; did you mean one of {near}? All: {sorted(AGENTS)}.")
+    return AGENTS[name]
+
+
+def learner_class(name: str, method: str | None = None) -> type[Learner[Any]]:
+    """The learner that agent `name` is trained with: `method`, a name in `LEARNERS`, or the agent's own."""
+    method = method or _spec(name).method
+    if method not in LEARNERS:
+        raise ValueError(f"unknown learning method {method!r}; known: {sorted(LEARNERS)}.")
+    return LEARNERS[method]
+
+
+def learner_defaults(name: str, method: str | None = None) -> dict[str, Any]:
+    """Settings that agent `name` starts from, where they differ from those of the learner's own dataclass."""
+    known = {f.name for f in fields(learner_class(name, method).Config)}
+    own_method = method in (None, _spec(name).method)
+    return {k: v for k, v in _spec(name).learner.items() if k in known and own_method}
+
+
+def make(
+    name: str,
+    task: Task | str,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    method: str | None = None,
+    learner: LearnerConfig | Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> Agent:
+    """Make an agent for a task.
+
+    Args:
+        name: A name in `AGENTS`.
+        task: A task, or the id of a registered environment.
+        seed: Fixes initial weights, training data and random starts.
+        device: "auto", "cpu" or "cuda".
+        method: How it learns: a name in `LEARNERS`; by default the agent's own.
+        learner: The learner's settings, or those that differ from the agent's own defaults.
+        **arguments: The network's arguments, such as `key_size` or `hidden_size`.
+
+    Returns:
+        The agent, not trained yet.
+
+    Raises:
+        ValueError: On an unknown name, or an agent that cannot play the task.
+        TypeError: On an argument that the network does not take.
+    """
+    spec = _spec(name)
+    if isinstance(task, str):
+        task = make_task(task)
+    if spec.kind != "network":
+        if arguments:
+            raise TypeError(f"agent {name!r} takes no arguments; got {sorted(arguments)}.")
+        return PolicyAgent(name, task, seed, spec.kind)
+    assert spec.build is not None
+    how = learner_class(name, method)
+    if not isinstance(learner, LearnerConfig):
+        changed = {**learner_defaults(name, method), **(learner or {})}
+        known = {f.name for f in fields(how.Config)}
+        if unknown := sorted(set(changed) - known):
+            raise ValueError(f"unknown settings {unknown} for the learner; it has {sorted(known)}.")
+        learner = replace(how.Config(), **changed)
+    elif not isinstance(learner, how.Config):
+        raise TypeError(f"{type(learner).__name__} given for {how.__name__}; expected {how.Config.__name__}.")
+    place = resolve_device(device)
+    # Initial weights come from torch's global generator, as its layers are written; fork it, so that making an agent
+    # changes nobody else's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _built(name, spec, task, arguments)
+    return NetworkAgent(name, task, seed, network, how(learner, task, seed), arguments, place)
+
+
+def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any]) -> Network[Any]:
+    assert spec.build is not None
+    try:
+        return spec.build(task, **{**spec.arguments, **arguments})
+    except TypeError as error:
+        if arguments and "unexpected keyword" in str(error):
+            accepted = sorted(set(inspect.signature(spec.build).parameters) - {"task", "arguments"})
+            raise TypeError(f"agent {name!r}: {error}. Beside the network's own options it takes {accepted}.") from error
+        raise
+
+
+def load(path: str | os.PathLike[str], task: Task | str | None = None, device: str = "auto") -> Agent:
+    """Read an agent that `Agent.save` (or a run's checkpoint) wrote.
+
+    Args:
+        path: The file.
+        task: The task to play; by default the one that it was made for.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        ValueError: If the file is not an agent of this suite.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or content.get("format") != NetworkAgent._FORMAT:
+        raise ValueError(f"{os.fspath(path)!r} is not an agent of this suite (no format number {NetworkAgent._FORMAT}).")
+    if task is None:
+        module, _, qualname = content["task"].partition(":")
+        task = getattr(importlib.import_module(module), qualname)(**content["task_kwargs"])
+    agent = make(content["agent"], task, seed=content["seed"], device=device, **content["network_kwargs"])
+    if isinstance(agent, NetworkAgent):
+        agent.network.load_state_dict(content["weights"])
+    return agent

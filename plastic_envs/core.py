@@ -1,0 +1,297 @@
+"""What a task is: a generator of episodes, written once, with three views.
+
+A `Task` makes a batch of episodes as arrays (time first). `TaskEnv` and `TaskVectorEnv` (see
+`plastic_envs.views`) walk through those arrays one step at a time; `task.sample` hands them out whole. Where
+the agent's actions change what comes next (feedback, free exploration), `Task.advance` writes the
+next step's rows; everything random has been drawn by then, so an episode stays a function of its seed and of
+the actions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from plastic_envs.streams import RowStreams, episode_seeds
+
+__all__ = ["Association", "Episodes", "Field", "Policy", "Task", "rollout"]
+
+
+@dataclass
+class Episodes:
+    """A batch of episodes. T is the longest length, B the batch, O the observation size.
+
+    Attributes:
+        observations: (T, B, O) float32, what the agent sees at each step.
+        targets: (T, B) int64, or (T, B, K) float32: the right response to that observation; -1 (or 0.0) where
+            nothing is right.
+        weights: (T, B) float32, how much a step counts in loss and score; 0 = it does not.
+        periods: (T, B) int8, index into `Task.periods`.
+        resets: (T, B) bool, where an agent forgets its activity (not its fast weights) before the step.
+        lengths: (B,) int64, number of steps of each episode; the rest is padding with weight 0.
+        facts: What is true of an episode as a whole, batch first.
+        step_facts: What is true of a step, (T, B, ...).
+    """
+
+    observations: npt.NDArray[np.float32]
+    targets: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32]
+    periods: npt.NDArray[np.int8]
+    resets: npt.NDArray[np.bool_]
+    lengths: npt.NDArray[np.int64]
+    facts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    step_facts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    _TIME_FIRST: ClassVar[tuple[str, ...]] = ("observations", "targets", "weights", "periods", "resets")
+
+    @property
+    def num_steps(self) -> int:
+        """T, the length of the longest episode."""
+        return int(self.observations.shape[0])
+
+    @property
+    def batch_size(self) -> int:
+        """B, the number of episodes."""
+        return int(self.observations.shape[1])
+
+    def select(self, rows: npt.NDArray[Any] | slice | Sequence[int]) -> Episodes:
+        """Some of the episodes (copies where NumPy's indexing copies)."""
+        picked = {name: getattr(self, name)[:, rows] for name in self._TIME_FIRST}
+        return Episodes(
+            **picked,
+            lengths=self.lengths[rows],
+            facts={k: v[rows] for k, v in self.facts.items()},
+            step_facts={k: v[:, rows] for k, v in self.step_facts.items()},
+        )
+
+    def copy(self) -> Episodes:
+        """A copy that shares no memory with this one."""
+        arrays: dict[str, Any] = {
+            f.name: value.copy() if isinstance(value := getattr(self, f.name), np.ndarray) else
+            {k: v.copy() for k, v in value.items()}
+            for f in fields(self)
+        }  # fmt: skip
+        return replace(self, **arrays)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named part of the observation vector.
+
+    Attributes:
+        name: What it shows.
+        start: Index of its first entry.
+        size: Number of entries.
+        vocabulary: For a one-hot field, the name of the set that it is an element of; two fields with one
+            vocabulary show elements of the same set (the node left and the node reached). None for a field of
+            plain numbers.
+    """
+
+    name: str
+    start: int
+    size: int
+    vocabulary: str | None = None
+
+    @property
+    def slice(self) -> slice:
+        """Where the field lies in the last axis of an observation."""
+        return slice(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True)
+class Association:
+    """Which fields of an observation pose a question, and which one answers it.
+
+    A step whose `outcome` field is not zero shows a completed association (cue -> outcome); one whose outcome
+    is zero asks for the outcome of its cue. A network may use this to know which parts of its input to bind;
+    it says nothing about what the right answer is.
+
+    Attributes:
+        cue: Names of the one-hot fields that make up the question.
+        outcome: Name of the one-hot field that answers it.
+        chained: Whether, where no step ever shows an outcome, the first cue field of the next step is the
+            outcome of this step's cue (a walk shown node by node).
+    """
+
+    cue: tuple[str, ...]
+    outcome: str
+    chained: bool = False
+
+
+class Policy(Protocol):
+    """Something that answers observations, for a whole batch at a time, and may remember."""
+
+    def act(
+        self, observations: npt.NDArray[np.float32], episode_starts: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[Any]:
+        """Actions (B, ...) for observations (B, O); `episode_starts` (B,) marks first steps."""
+
+
+class Task(ABC):
+    """A generator of episodes. Subclasses set the attributes and write `generate`.
+
+    Attributes:
+        observation_space: Space of one observation, `Box` of shape (O,), float32.
+        action_space: Space of one action.
+        periods: Names of the parts of an episode, indexed by `Episodes.periods`.
+        fields: Named parts of the observation; together they cover it.
+        association: The question-and-answer structure of the observation, where the task has one.
+        closed_loop: Whether actions change what is seen later, so that an agent must be stepped.
+        info_facts: Names of the `step_facts` that the environments show in `info`.
+        score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
+        chance: Score of an agent that knows the rules but has seen nothing.
+    """
+
+    observation_space: spaces.Box
+    action_space: spaces.Discrete | spaces.Box
+    periods: tuple[str, ...] = ("episode",)
+    fields: tuple[Field, ...] = ()
+    association: Association | None = None
+    closed_loop: bool = False
+    info_facts: tuple[str, ...] = ()
+    score_name: str = "accuracy"
+    chance: float
+
+    # ---- episodes -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def generate(self, streams: RowStreams) -> Episodes:
+        """Make one episode per stream; row b may depend on stream b only."""
+
+    def sample(self, rng: np.random.Generator | Sequence[np.random.Generator], batch_size: int) -> Episodes:
+        """Draw a batch of episodes.
+
+        Args:
+            rng: A generator, from which one seed per episode is drawn (episode b of the batch is the b-th
+                that `TaskEnv` with this generator would play), or one generator per episode.
+            batch_size: Number of episodes B.
+
+        Returns:
+            The episodes. In a closed-loop task what depends on actions is filled in by `advance`.
+        """
+        return self.generate(RowStreams(episode_seeds(rng, batch_size)))
+
+    def advance(
+        self,
+        episodes: Episodes,
+        steps: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        actions: npt.NDArray[Any],
+    ) -> None:
+        """Write, in place, what `actions` change in the episodes' later steps. Default: nothing.
+
+        Args:
+            episodes: The batch being played.
+            steps: (K,) the step each action was taken at.
+            rows: (K,) the episode it was taken in.
+            actions: (K, ...) the actions.
+        """
+
+    def reward(
+        self,
+        episodes: Episodes,
+        steps: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        actions: npt.NDArray[Any],
+    ) -> npt.NDArray[np.float32]:
+        """Rewards (K,) of actions. Default: 1 for the target's index in a step that counts, else 0."""
+        counts = episodes.weights[steps, rows] > 0
+        right = counts & (episodes.targets[steps, rows] == actions)
+        return np.asarray(right, dtype=np.float32)
+
+    # ---- scores ---------------------------------------------------------------------------------
+
+    def step_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Score (T, B) of every action; only steps with a weight count. Default: right or wrong."""
+        return np.asarray(episodes.targets == actions, dtype=np.float32)
+
+    def episode_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Weighted mean score (B,) of each episode, from which intervals over episodes are made."""
+        weights = episodes.weights.astype(np.float64)
+        return np.asarray((self.step_scores(episodes, actions) * weights).sum(0) / weights.sum(0))
+
+    def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, float]:
+        """Named figures of a set of played episodes, `score` among them; shares as fractions.
+
+        Args:
+            episodes: The episodes as played.
+            actions: (T, B, ...) the actions taken in them.
+        """
+        weights = episodes.weights.astype(np.float64)
+        score = float((self.step_scores(episodes, actions) * weights).sum() / weights.sum())
+        return {"score": score}
+
+    def reference_scores(self, episodes: Episodes) -> dict[str, float]:
+        """Scores of named observers on these very episodes: at least `chance` and `oracle`."""
+        policy_actions = rollout(self, self.oracle_policy(), played := episodes.copy())
+        return {"chance": self.chance, "oracle": self.metrics(played, policy_actions)["score"]}
+
+    def oracle_policy(self) -> Policy:
+        """A fresh copy of the task's named ideal observer, to be stepped like an agent."""
+        raise LookupError(f"{type(self).__name__} names no ideal observer that can be stepped.")
+
+    # ---- pictures -------------------------------------------------------------------------------
+
+    def render_frame(
+        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
+    ) -> npt.NDArray[np.uint8]:
+        """Picture (H, W, 3) of an episode at a step, with the actions (step, ...) taken so far."""
+        raise LookupError(f"{type(self).__name__} has no picture; use render_mode='ansi' or None.")
+
+    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
+        """The same in a few lines of text."""
+        raise LookupError(f"{type(self).__name__} has no text form; use render_mode=None.")
+
+    # ---- the same task otherwise ------------------------------------------------------------------
+
+    def describe(self) -> Mapping[str, Any]:
+        """The arguments that make this task, for records (JSON types only). Default: none."""
+        return {}
+
+    def with_split(self, split: str) -> Task:
+        """The same task on another split ("train", "validation", "test"). Default: itself."""
+        return self
+
+    def probes(self) -> dict[str, Task]:
+        """The same task under other conditions, on which an agent is also scored. Default: none."""
+        return {}
+
+    def field(self, name: str) -> Field:
+        """The observation field of that name.
+
+        Raises:
+            KeyError: If the task has no such field.
+        """
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(f"no observation field {name!r}; this task has {[f.name for f in self.fields]}.")
+
+
+def rollout(task: Task, policy: Policy, episodes: Episodes) -> npt.NDArray[Any]:
+    """Play a policy through a batch of episodes, step by step.
+
+    Args:
+        task: The task the episodes come from.
+        policy: Answers (B, O) observations.
+        episodes: Played in place: a closed-loop task writes into them.
+
+    Returns:
+        Actions, (T, B, ...).
+    """
+    rows = np.arange(episodes.batch_size)
+    starts = np.ones(episodes.batch_size, dtype=bool)
+    taken = []
+    for step in range(episodes.num_steps):
+        actions = np.asarray(policy.act(episodes.observations[step].copy(), starts))
+        starts = np.zeros_like(starts)
+        taken.append(actions)
+        if task.closed_loop:
+            task.advance(episodes, np.full_like(rows, step), rows, actions)
+    return np.stack(taken)

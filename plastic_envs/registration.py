@@ -1,0 +1,50 @@
+"""The table of registered environments: id, task class, keyword arguments."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import gymnasium as gym
+
+from plastic_envs.core import Task
+from plastic_envs.views import build_task
+
+__all__ = ["ENVIRONMENTS", "make_task", "register_all"]
+
+_GRAPH = "plastic_envs.graph_walk:GraphWalk"
+
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
+    "PlasticGraph-standard-v0": {"task": _GRAPH, "labelling": "standard"},
+    "PlasticGraph-disjoint-v0": {"task": _GRAPH, "labelling": "disjoint"},
+    "PlasticGraph-switch-v0": {"task": _GRAPH, "labelling": "disjoint", "num_segments": 5},
+    "PlasticGraph-explore-v0": {"task": "plastic_envs.graph_explore:GraphExplore"},
+}
+
+
+def register_all() -> None:
+    """Register every environment with Gymnasium (once; importing `plastic_envs` does it)."""
+    for env_id, kwargs in ENVIRONMENTS.items():
+        if env_id not in gym.registry:
+            gym.register(
+                id=env_id,
+                entry_point="plastic_envs.views:TaskEnv",
+                vector_entry_point="plastic_envs.views:TaskVectorEnv",
+                kwargs=dict(kwargs),
+            )
+
+
+def make_task(env_id: str, **kwargs: Any) -> Task:
+    """The task behind a registered environment, for whole batches of episodes.
+
+    Args:
+        env_id: A registered id, such as "PlasticGraph-disjoint-v0".
+        **kwargs: Arguments of the task that replace the registered ones.
+
+    Raises:
+        ValueError: If the id is not in the table (with the nearest ones).
+    """
+    if env_id not in ENVIRONMENTS:
+        near = difflib.get_close_matches(env_id, ENVIRONMENTS, n=3, cutoff=0.3) or list(ENVIRONMENTS)
+        raise ValueError(f"unknown environment {env_id!r}; did you mean one of {near}?")
+    return build_task(**{**ENVIRONMENTS[env_id], **kwargs})

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.config import RunConfig, parse
+from benchmarks.experiments import graph_walk
+from benchmarks.history import Curve
+from benchmarks.results import Results
+
+QUICK = [
+    *("--env_kwargs", "{num_steps: 12}", "--eval_episodes", "6", "--device", "cpu"),
+    *("--learner.updates", "6", "--learner.batch_size", "4", "--learner.evaluate_every", "3"),
+    *("--learner.validation_episodes", "4", "--learner.log_every", "1", "--checkpoint_every", "2"),
+    *("--no_progress_bar", "--no_figures", "--no_report"),
+]
+
+
+@pytest.fixture
+def short_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure on short walks, so that a whole run takes a second or two."""
+    monkeypatch.setattr(graph_walk, "LONG_WALK_STEPS", 60)
+    monkeypatch.setattr(graph_walk, "_FEWEST_MOVES_PER_GRAPH", 30)
+
+
+@pytest.fixture
+def quick(tmp_path: Path, short_walks: None) -> Callable[..., RunConfig]:
+    """Settings of a run that takes a second or two; further command-line arguments may be given."""
+
+    def settings(*arguments: str) -> RunConfig:
+        return parse([*QUICK, "--logdir", str(tmp_path / "runs"), *arguments])
+
+    return settings
+
+
+@pytest.fixture
+def results() -> Callable[..., Results]:
+    """Results as a run leaves them, without running anything."""
+
+    def made(agent: str, seed: int = 0, score: float = 0.9, num_nodes: int = 8) -> Results:
+        rng = np.random.default_rng(seed)
+        num_pairs = num_nodes * (num_nodes - 1) // 2
+        labels = np.full((num_nodes, num_nodes), -1, dtype=np.int8)
+        for i in range(num_nodes - 1):
+            labels[i, i + 1] = labels[i + 1, i] = i % 4
+        updates = np.arange(0, 50, 10)
+        tags: Sequence[str] = ("train/loss", "train/score", "train/learning_rate", "train/grad_norm")
+        curves = {tag: Curve(updates, rng.uniform(0.1, 1.0, 5)) for tag in (*tags, "eval/loss", "eval/score")}
+        counts = rng.integers(0, 9, (num_pairs, 10))
+        arrays = {
+            "long_walk/hits": rng.random((300, 4)) < score,
+            "boundaries/hits": rng.random((500, 6)) < score,
+            "boundaries/starts": np.arange(5) * 100,
+            "graphs/train": labels,
+            "graphs/test": labels,
+            "labels/train": counts,
+            "labels/test": counts,
+            "fast_weights/memory/before": np.zeros((4, 6), dtype=np.float32),
+            "fast_weights/memory/after": rng.normal(size=(4, 6)).astype(np.float32),
+        }
+        metrics = {
+            "env_id": "PlasticGraph-disjoint-v0",
+            "agent": agent,
+            "seed": seed,
+            "score": score,
+            "chance": 0.125,
+            "oracle": 0.95,
+            "normalized_score": (score - 0.125) / 0.825,
+            "updates": 40,
+            "env_steps": 1000,
+            "train_seconds": 12.5,
+            "params_slow": 100,
+            "params_fast": 24,
+            "score_name": "accuracy",
+            "eval_episodes": 10,
+            "undefined": None,
+        }
+        return Results(RunConfig(agent=agent, seed=seed), metrics, curves, arrays)
+
+    return made

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+
+from benchmarks import figures, main_job
+from benchmarks.config import RunConfig
+from benchmarks.experiments import graph_walk, graphs, plain
+from benchmarks.report import draw, html_report, pdf_report, shown
+from benchmarks.results import Results
+from benchmarks.run import run
+
+Made = Callable[..., Results]
+
+
+@pytest.fixture
+def three(results: Made) -> list[Results]:
+    return [results("plastic"), results("rnn", score=0.4), results("rnn", seed=1, score=0.5)]
+
+
+def test_every_figure_is_labelled_and_leaves_no_trace(three: list[Results]) -> None:
+    settings = dict(mpl.rcParams)
+    drawings = draw(three[0], three[1:])
+    assert {d.name for d in drawings} == {
+        *("comparison", "long_walk", "graph_boundaries", "example_graphs", "label_histograms"),
+        *("training_curves", "fast_weights"),
+    }
+    for drawing in drawings:
+        assert drawing.caption.endswith(".")
+        assert figures.png(drawing.figure).startswith(b"\x89PNG")
+        for axes in drawing.figure.axes:
+            if axes.axison and axes.get_label() != "<colorbar>":
+                assert axes.get_xlabel() or axes.get_shared_x_axes().get_siblings(axes)
+                assert axes.get_title(loc="left")
+    assert dict(mpl.rcParams) == settings
+    assert not _pylab_helpers.Gcf.figs
+
+
+def test_rolling_figures_show_every_agent_once(three: list[Results]) -> None:
+    for figure in (graph_walk.long_walk(three[0], three), graph_walk.over_boundaries(three)):
+        (axes,) = figure.axes
+        legend = axes.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == ["plastic", "rnn (mean of 2 seeds)"]
+
+
+@pytest.mark.parametrize("num_nodes", [8, 30])
+def test_label_histograms_never_have_an_axis_per_pair(results: Made, num_nodes: int) -> None:
+    run_ = results("plastic", num_nodes=num_nodes)
+    assert len(graphs.label_histograms(run_).axes) <= 3
+    assert figures.png(graphs.example_graphs(run_))
+
+
+def test_an_agent_keeps_its_colour() -> None:
+    assert figures.colour_of("plastic") == figures.colour_of("plastic") != figures.colour_of("rnn")
+    assert figures.colour_of("somebody else") in figures.COLOURS
+
+
+def test_rolling_mean_against_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    hits, starts = rng.random((50, 3)), np.array([0, 20, 35])
+    expected = np.empty_like(hits)
+    for i in range(50):
+        begin = max(s for s in starts if s <= i)
+        expected[i] = hits[max(begin, i - 9) : i + 1].mean(0)
+    np.testing.assert_allclose(graph_walk.rolling_mean(hits, 10, starts), expected)
+    np.testing.assert_allclose(graph_walk.rolling_mean(hits[:, 0], 1), hits[:, 0])
+    with pytest.raises(ValueError, match="window=0"):
+        graph_walk.rolling_mean(hits, 0)
+
+
+def test_predictions_to_regain() -> None:
+    starts = np.array([0, 100, 200])
+    hits = np.ones((300, 5), dtype=bool)
+    assert graph_walk.predictions_to_regain(hits, starts) == 1
+    hits[100:130] = hits[200:230] = False
+    # The last 20 predictions hold 19 right ones from the 49th on the new graph.
+    assert graph_walk.predictions_to_regain(hits, starts) == 49
+    assert graph_walk.predictions_to_regain(np.zeros((300, 5), dtype=bool), starts) is None
+
+
+def test_label_counts() -> None:
+    labels = np.full((2, 3, 3), -1)
+    labels[0, 0, 1] = labels[0, 1, 0] = 2
+    labels[1, 0, 1] = labels[1, 1, 0] = 2
+    labels[1, 1, 2] = labels[1, 2, 1] = 0
+    expected = [[0, 0, 2, 0], [0, 0, 0, 0], [1, 0, 0, 0]]  # pairs 01, 02, 12
+    np.testing.assert_array_equal(graphs.label_counts(labels, 4), expected)
+
+
+class _Page(HTMLParser):
+    """Collects tags and where they point."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_html_report_needs_no_other_file(three: list[Results]) -> None:
+    drawings = draw(three[0], three[1:])
+    text = html_report(three[0], three[1:], drawings, num_left_out=2)
+    page = _Page()
+    page.feed(text)
+    assert page.tags.count("img") == len(drawings)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "2 further run(s)" in text
+    assert re.search(r"normalized_score</td><td class=\"number\">0\.9394", text)
+    assert "learner.learning_rate" in text
+
+
+def test_html_report_escapes(results: Made) -> None:
+    made = results("plastic")
+    made = replace(made, config=replace(made.config, env_kwargs={"graph_generator": "<script>"}))
+    assert "<script>" not in html_report(made, [], [])
+
+
+def test_pdf_report(three: list[Results], tmp_path: Path) -> None:
+    file = tmp_path / "report.pdf"
+    pdf_report(file, three[0], three[1:], draw(three[0], three[1:]))
+    content = file.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", content)) == 1 + 7 + 2
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (12345, "12 345"),
+        (0.94821, "0.9482"),
+        (1234.56, "1234.6"),
+        ({}, "-"),
+        ("a", "a"),
+    ],
+)
+def test_values_as_a_person_reads_them(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_only_runs_on_the_same_task_are_compared(results: Made) -> None:
+    made = results("plastic")
+    other = replace(made, config=replace(made.config, env_kwargs={"num_nodes": 9}))
+    assert made.comparable(results("rnn"))
+    assert not made.comparable(other)
+
+
+def test_state_matrices_of_an_agent_without_a_network(quick: Callable[..., RunConfig]) -> None:
+    _, arrays = plain.measure(_random_agent(), quick("--agent", "random"))
+    assert arrays == {}
+
+
+def _random_agent() -> object:
+    import plastic_agents
+
+    return plastic_agents.make("random", "PlasticGraph-disjoint-v0")
+
+
+def test_reports_are_drawn_again_with_later_runs(quick: Callable[..., RunConfig]) -> None:
+    first = run(quick("--agent", "random", "--figures", "--report"))
+    assert "plastic-published" not in (first.path / "report.html").read_text().split("<h2>Metrics")[0]
+    run(quick("--agent", "plastic-published"))
+    run(quick("--agent", "random", "--figures", "--report", "--resume"))
+    assert "plastic-published" in (first.path / "report.html").read_text().split("<h2>Metrics")[0]
+    assert (first.figures_folder / "comparison.png").exists()
+
+
+def test_main_job(short_walks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--updates",
+        "2",
+        "--eval_episodes",
+        "4",
+        "--env_kwargs",
+        "{num_steps: 8}",
+        "--no_progress_bar",
+    ]
+    arguments += ["--learner.validation_episodes", "2", "--logdir", str(tmp_path)]
+    assert main_job.main(arguments) == 0
+    text = capsys.readouterr().out
+    for agent in main_job.AGENTS:
+        folder = tmp_path / "PlasticGraph-disjoint-v0" / agent / "seed-0"
+        assert str(folder / "report.html") in text
+        assert (folder / "report.pdf").exists()
+        assert (folder / "figures" / "graph_boundaries.png").exists()
+    log = folder / "run.log"
+    before = log.read_text().count("trained:")
+    assert main_job.main(arguments) == 0  # nothing is trained twice
+    assert log.read_text().count("trained:") == before == 1

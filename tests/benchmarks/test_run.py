@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import plastic_agents
+import plastic_envs
+from benchmarks.config import RunConfig
+from benchmarks.evaluation import evaluate, named_generator, normalised
+from benchmarks.experiments import EXPERIMENTS, experiment_of, graph_walk, graphs
+from benchmarks.history import read_arrays
+from benchmarks.run import Stopped, run
+from benchmarks.rundir import RunDirectory
+
+ROOT = Path(__file__).parents[2]
+REQUIRED = (
+    *("env_id", "agent", "seed", "score", "chance", "oracle", "normalized_score", "updates", "env_steps"),
+    *("train_seconds", "params_slow", "params_fast"),
+)
+Settings = Callable[..., RunConfig]
+
+
+def scalars(directory: RunDirectory) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(directory.path), size_guidance={"scalars": 0})
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if not name.endswith("_seconds")}
+
+
+class _Interrupting:
+    """Passes rows on to a callback and sends this process Ctrl-C at one update."""
+
+    def __init__(self, inner: Any, at: int) -> None:
+        self._inner, self._at = inner, at
+
+    def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
+        if update == self._at:
+            signal.raise_signal(signal.SIGINT)
+        answer: bool | None = self._inner.on_update(agent, update, row)
+        return answer
+
+    def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None:
+        self._inner.on_evaluation(agent, update, row)
+
+
+def interrupt_at(update: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn = plastic_agents.NetworkAgent.learn
+
+    def interrupted(self: Any, *args: Any, callback: Any = None, **kwargs: Any) -> Any:
+        return learn(self, *args, callback=_Interrupting(callback, update), **kwargs)
+
+    monkeypatch.setattr(plastic_agents.NetworkAgent, "learn", interrupted)
+
+
+def test_a_run_leaves_everything_it_promises(quick: Settings) -> None:
+    directory = run(quick())
+    metrics = json.loads(directory.metrics_file.read_text())
+    assert set(REQUIRED) <= set(metrics)
+    assert {"train_split/score", "labels_permuted/score", "reference/oracle", "accuracy_seen"} <= set(metrics)
+    assert metrics["normalized_score"] == pytest.approx(
+        (metrics["score"] - metrics["chance"]) / (metrics["oracle"] - metrics["chance"])
+    )
+    assert metrics["updates"] == 6
+    # 12 nodes are 11 moves: predict, acquire, ..., predict.
+    assert metrics["env_steps"] == 6 * 4 * (2 * 11 - 1)
+    curves, arrays = read_arrays(directory.curves_file)
+    np.testing.assert_array_equal(curves["train/loss"].updates, np.arange(1, 7))
+    assert arrays["long_walk/hits"].shape[0] == 59
+    assert arrays["boundaries/hits"].shape[0] == 5 * 30
+    assert "finished" in directory.log_file.read_text()
+    assert torch.load(directory.checkpoint_file, weights_only=True)["update"] == 6
+
+
+def test_events_read_back(quick: Settings) -> None:
+    directory = run(quick())
+    found = scalars(directory)
+    curves, _ = read_arrays(directory.curves_file)
+    assert {"time/fps", "time/time_elapsed", "time/total_timesteps"} <= set(found)
+    for tag in ("train/loss", "train/learning_rate", "train/grad_norm", "eval/score", "eval/loss"):
+        assert [step for step, _ in found[tag]] == list(curves[tag].updates)
+        assert [value for _, value in found[tag]] == pytest.approx(list(curves[tag].values), rel=1e-5)
+    header, *rows = (directory.path / "progress.csv").read_text().splitlines()
+    assert {"update", "train/loss", "eval/score"} <= set(header.split(","))
+    assert len(rows) == 6 + 3
+
+
+def test_the_saved_agent_scores_the_same(quick: Settings) -> None:
+    config = quick()
+    directory = run(config)
+    agent = plastic_agents.load(directory.agent_file, device="cpu")
+    task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
+    scores, _ = evaluate(agent, task, config.eval_episodes, config.seed)
+    assert scores["score"] == directory.read_metrics()["score"]
+
+
+# Update 3 is followed by an evaluation, 4 and 5 are not; with 1, every update is.
+@pytest.mark.parametrize(("stop_at", "evaluate_every"), [(3, 3), (4, 3), (5, 3), (2, 1)])
+@pytest.mark.parametrize("agent", ["plastic", "plastic-published"])
+def test_a_stopped_run_ends_with_the_same_numbers(
+    quick: Settings, agent: str, stop_at: int, evaluate_every: int, tmp_path: Path
+) -> None:
+    settings = ["--agent", agent, "--learner.evaluate_every", str(evaluate_every), "--checkpoint_every", "50"]
+    unbroken = quick(*settings, "--logdir", str(tmp_path / "unbroken"))
+    broken = quick(*settings, "--logdir", str(tmp_path / "broken"))
+    expected = run(unbroken)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(stop_at, patch)
+        with pytest.raises(Stopped, match="with --resume goes on"):
+            run(broken)
+    assert not RunDirectory.of(broken).finished
+    found = run(replace(broken, resume=True))
+    assert without_times(found.read_metrics()) == without_times(expected.read_metrics())
+    for tag, points in scalars(expected).items():
+        if not tag.startswith("time/"):
+            assert scalars(found)[tag] == points, tag
+    ours, theirs = (read_arrays(d.curves_file)[0] for d in (found, expected))
+    for tag in set(theirs) - {"time/cpu_seconds"}:
+        np.testing.assert_array_equal(ours[tag].updates, theirs[tag].updates)
+        np.testing.assert_array_equal(ours[tag].values, theirs[tag].values)
+
+
+def test_signals_are_handled_as_before_after_a_run(quick: Settings) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    run(quick())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("env", sorted(plastic_envs.ENVIRONMENTS))
+@pytest.mark.parametrize("agent", ["oracle", "random"])
+def test_both_ends_of_the_scale_on_every_environment(quick: Settings, env: str, agent: str) -> None:
+    kwargs = "{}" if env == "PlasticGraph-explore-v0" else "{num_steps: 12}"
+    metrics = run(quick("--env", env, "--agent", agent, "--env_kwargs", kwargs)).read_metrics()
+    assert metrics["updates"] == metrics["env_steps"] == metrics["params_slow"] == 0
+    if agent == "random":
+        assert metrics["normalized_score"] < 0.3
+
+
+def test_a_saved_agent_can_be_scored_elsewhere(quick: Settings, tmp_path: Path) -> None:
+    trained = run(quick())
+    moved = quick(
+        "--updates", "0", "--checkpoint", str(trained.agent_file), "--logdir", str(tmp_path / "moved")
+    )
+    assert run(moved).read_metrics()["score"] == trained.read_metrics()["score"]
+    wrong = replace(moved, agent="rnn", overwrite=True)
+    with pytest.raises(ValueError, match="holds agent 'plastic'"):
+        run(wrong)
+
+
+def test_the_command_line_as_a_user_types_it(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/run.py", "--agent", "random", "--eval_episodes", "5"]
+    command += ["--env_kwargs", "{num_steps: 6}", "--logdir", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert "random on PlasticGraph-disjoint-v0, seed 0: accuracy" in first.stdout
+    folder = tmp_path / "PlasticGraph-disjoint-v0" / "random" / "seed-0"
+    assert (folder / "report.html").exists()
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_wandb_offline(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    directory = run(quick("--track", "wandb"))
+    (record,) = directory.path.glob("wandb/offline-run-*/run-*.wandb")
+    content = record.read_bytes()
+    assert b"train/loss" in content
+    assert b"normalized_score" in content
+
+
+def test_a_missing_tracker_says_which_extra(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ImportError, match=r"pip install 'plastic-gym\[track\]'"):
+        run(quick("--track", "wandb"))
+
+
+def test_named_streams_differ_by_seed_and_name() -> None:
+    draws = {
+        tuple(named_generator(s, n).integers(2**62, size=3)) for s in (0, 1) for n in ("test", "probe/x")
+    }
+    assert len(draws) == 4
+    assert tuple(named_generator(0, "test").integers(2**62, size=3)) in draws
+
+
+def test_normalised_score() -> None:
+    assert normalised(0.5, chance=0.5, oracle=1.0) == 0.0
+    assert normalised(1.0, chance=0.5, oracle=1.0) == 1.0
+    with pytest.raises(ValueError, match="cannot tell agents apart"):
+        normalised(0.5, chance=0.5, oracle=0.5)
+
+
+def test_experiments_are_found_by_class() -> None:
+    assert experiment_of(plastic_envs.make_task("PlasticGraph-switch-v0")) is graph_walk
+    assert experiment_of(plastic_envs.make_task("PlasticGraph-explore-v0")) is graphs
+    for name in EXPERIMENTS:
+        module, _, qualname = name.partition(":")
+        assert hasattr(__import__(module, fromlist=[qualname]), qualname)
