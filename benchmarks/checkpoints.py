@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -56,19 +55,14 @@ class StopRequest:
 class Checkpointer:
     """A callback that writes a checkpoint every so many updates, and when the run is to stop.
 
-    A learner that evaluates after an update tells so after `on_update`; what the evaluation finds (the best
-    weights so far) belongs to the checkpoint. So an update that is followed by an evaluation is saved in
-    `on_evaluation` only.
-
     Args:
         path: The checkpoint file.
         history: Rows so far, saved along.
         every: Updates between checkpoints.
-        evaluation_follows: Whether an evaluation comes after update u.
         stop: When made, the run is saved at the next update and stopped.
 
     Attributes:
-        saved_at: Update of the last checkpoint; -1 before the first.
+        saved_at: Update of the last checkpoint; 0 before the first.
     """
 
     def __init__(
@@ -76,12 +70,11 @@ class Checkpointer:
         path: Path,
         history: History,
         every: int,
-        evaluation_follows: Callable[[int], bool],
         stop: StopRequest,
     ) -> None:
         self._path, self._history, self._every = path, history, every
-        self._evaluation_follows, self._stop = evaluation_follows, stop
-        self.saved_at = -1
+        self._stop = stop
+        self.saved_at = 0
         self._started = time.perf_counter()
         self._cpu_started = time.process_time()
 
@@ -97,14 +90,12 @@ class Checkpointer:
 
     def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
         """Save if it is time; return False to stop."""
-        if not self._evaluation_follows(update):
-            self._save_if_due(agent, update)
-        # At most one update is lost, where an evaluation follows every single one.
-        return False if self._stop.made and self.saved_at >= update - 1 else None
+        if self._stop.made or update - self.saved_at >= self._every:
+            self._save(agent, update)
+        return False if self._stop.made else None
 
     def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None:
-        """Save if it is time."""
-        self._save_if_due(agent, update)
+        """Nothing: `on_update` of the same update comes after it, when the learner's state is complete."""
 
     def resume(self, agent: Any) -> None:
         """Put agent and history back to where the checkpoint was taken."""
@@ -116,15 +107,14 @@ class Checkpointer:
         self.saved_at = content["update"]
         _LOG.info("resumed at update %d", self.saved_at)
 
-    def _save_if_due(self, agent: Any, update: int) -> None:
-        if update > 0 and (self._stop.made or update - max(self.saved_at, 0) >= self._every):
-            content = {
-                "update": update,
-                "agent": agent.training_state(),
-                "rows": self._history.rows,
-                "cpu_seconds": self.cpu_seconds,
-                "wall_seconds": self.wall_seconds,
-            }
-            save_atomically(content, self._path)
-            self.saved_at = update
-            _LOG.info("checkpoint at update %d", update)
+    def _save(self, agent: Any, update: int) -> None:
+        content = {
+            "update": update,
+            "agent": agent.training_state(),
+            "rows": self._history.rows,
+            "cpu_seconds": self.cpu_seconds,
+            "wall_seconds": self.wall_seconds,
+        }
+        save_atomically(content, self._path)
+        self.saved_at = update
+        _LOG.info("checkpoint at update %d", update)

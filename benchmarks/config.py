@@ -22,7 +22,8 @@ import docstring_parser
 import yaml
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
 
-from plastic_agents.registry import learner_defaults
+from plastic_agents.learner import LearnerConfig
+from plastic_agents.registry import learner_class, learner_defaults
 from plastic_agents.supervised import SupervisedConfig
 
 __all__ = [
@@ -73,7 +74,8 @@ class RunConfig:
         agent_kwargs: Arguments of the agent's network in place of its defaults, such as '{hidden_size: 256}'.
         seed: Fixes everything random: slow weights, training episodes, test episodes.
         updates: Shorthand for learner.updates, over which it takes precedence.
-        learner: How slow weights are learned; what is left out is the agent's own default.
+        method: How slow weights are learned (supervised, ...); left out: the agent's own way.
+        learner: Settings of that; what is left out is the agent's own default.
         eval_episodes: Episodes of the test split that the final score is taken over.
         checkpoint: A saved agent (agent.pt of another run) to start from; with `--updates 0` it is only
             scored.
@@ -95,7 +97,8 @@ class RunConfig:
     agent_kwargs: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     updates: int | None = None
-    learner: SupervisedConfig = field(default_factory=SupervisedConfig)
+    method: str | None = None
+    learner: LearnerConfig = field(default_factory=SupervisedConfig)
     eval_episodes: int = 400
     checkpoint: Path | None = None
     logdir: Path = Path("runs")
@@ -129,34 +132,19 @@ class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=36, width=110)  # type: ignore[no-untyped-call]
 
 
-def make_parser(agent: str = RunConfig.agent) -> ArgumentParser:
+def make_parser(agent: str = RunConfig.agent, method: str | None = None) -> ArgumentParser:
     """The parser behind `benchmarks/run.py`: one option per field of `RunConfig`.
 
     Args:
         agent: The agent whose own settings of the learner are the defaults.
+        method: How it learns, if not in its own way; decides which settings a learner has.
 
     Raises:
-        ValueError: If there is no such agent.
+        ValueError: If there is no such agent or method.
     """
-    parser = ArgumentParser(
-        prog="benchmarks/run.py",
-        usage="%(prog)s [--config FILE.yaml] [--<setting> VALUE ...]",
-        description=_DESCRIPTION,
-        formatter_class=_Formatter,
-    )
-    parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
-    # Truth values become switches (`--resume`, `--no_figures`), which the library makes of none by itself.
-    types = get_type_hints(RunConfig)
-    switches = [f for f in fields(RunConfig) if types[f.name] is bool]
-    parser.add_class_arguments(RunConfig, skip={f.name for f in switches})
-    texts = {
-        p.arg_name: p.description for p in docstring_parser.parse(inspect.getdoc(RunConfig) or "").params
-    }
-    for switch in switches:
-        parser.add_argument(
-            f"--{switch.name}", action=ActionYesNo, default=switch.default, help=texts[switch.name]
-        )
-    parser.set_defaults({f"learner.{name}": value for name, value in learner_defaults(agent).items()})
+    parser = _base_parser()
+    parser.add_class_arguments(learner_class(agent, method).Config, "learner")
+    parser.set_defaults({f"learner.{name}": value for name, value in learner_defaults(agent, method).items()})
     return parser
 
 
@@ -167,14 +155,13 @@ def parse(arguments: Sequence[str] | None = None) -> RunConfig:
     range.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = make_parser()
-    # Twice: the first time to learn which agent it is, whose defaults the second time starts from.
-    agent = parser.parse_args(given).agent
+    early = [text for text in given if text not in ("-h", "--help") and not text.startswith("--print_config")]
+    chosen = _choice_parser().parse_args(early)
     try:
-        parser = make_parser(agent)
+        parser = make_parser(chosen.agent, chosen.method)
         return _instantiate(parser, parser.parse_args(given))
     except ValueError as error:
-        parser.error(str(error))
+        _base_parser().error(str(error))
 
 
 def from_file(path: str | Path, **overrides: Any) -> RunConfig:
@@ -184,8 +171,8 @@ def from_file(path: str | Path, **overrides: Any) -> RunConfig:
         path: The file.
         **overrides: Fields of `RunConfig`.
     """
-    agent = overrides.get("agent", make_parser().parse_path(path).agent)
-    parser = make_parser(agent)
+    chosen = _choice_parser().parse_path(path)
+    parser = make_parser(overrides.get("agent", chosen.agent), overrides.get("method", chosen.method))
     return replace(_instantiate(parser, parser.parse_path(path)), **overrides)
 
 
@@ -211,6 +198,36 @@ def differences(config: RunConfig, other: RunConfig) -> list[str]:
         for name in sorted({*ours, *theirs})
         if name.split(".")[0] not in _FREE_ON_RESUME and ours.get(name) != theirs.get(name)
     ]
+
+
+def _base_parser() -> ArgumentParser:
+    """All options but the learner's."""
+    parser = ArgumentParser(
+        prog="benchmarks/run.py",
+        usage="%(prog)s [--config FILE.yaml] [--<setting> VALUE ...]",
+        description=_DESCRIPTION,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
+    # Truth values become switches (`--resume`, `--no_figures`), which the library makes of none by itself.
+    types = get_type_hints(RunConfig)
+    switches = [f for f in fields(RunConfig) if types[f.name] is bool]
+    parser.add_class_arguments(RunConfig, skip={"learner", *(f.name for f in switches)})
+    texts = {
+        p.arg_name: p.description for p in docstring_parser.parse(inspect.getdoc(RunConfig) or "").params
+    }
+    for switch in switches:
+        parser.add_argument(
+            f"--{switch.name}", action=ActionYesNo, default=switch.default, help=texts[switch.name]
+        )
+    return parser
+
+
+def _choice_parser() -> ArgumentParser:
+    """Finds out which agent and method it is, on which depends what settings the learner has."""
+    parser = _base_parser()
+    parser.add_argument("--learner", type=dict[str, Any], default={})
+    return parser
 
 
 def _instantiate(parser: ArgumentParser, values: Namespace) -> RunConfig:

@@ -10,7 +10,6 @@ import functools
 import io
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -23,7 +22,7 @@ from benchmarks.history import Curve
 from benchmarks.results import Results, by_agent
 from plastic_agents.registry import AGENTS
 
-__all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "save", "styled", "training_curves"]
+__all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "styled", "training_curves"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#6b6b6b"
@@ -80,13 +79,6 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def save(figures: dict[str, Figure], folder: Path) -> None:
-    """Write figures as `<name>.png` into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        (folder / f"{name}.png").write_bytes(png(figure))
-
-
 @styled
 def training_curves(run: Results) -> Figure:
     """Loss and score on both splits, learning rate and gradient norm against updates."""
@@ -94,7 +86,8 @@ def training_curves(run: Results) -> Figure:
     (loss, score), (rate, norm) = figure.subplots(2, 2, sharex=True)
     curves = run.curves
     _lines(loss, curves, {"train/loss": "training split", "eval/loss": "validation split"})
-    _lines(score, curves, {"train/score": "training split", "eval/score": "validation split"})
+    scores = {"train/score": "training split", "eval/score": "validation split", "test/score": "test split (watched)"}
+    _lines(score, curves, scores)
     _lines(rate, curves, {"train/learning_rate": ""})
     _lines(norm, curves, {"train/grad_norm": ""})
     reference_lines(score, run)

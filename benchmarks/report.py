@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import logging
 import os
 import textwrap
@@ -23,7 +24,7 @@ from benchmarks.experiments import experiment_of
 from benchmarks.results import Results
 from benchmarks.rundir import RunDirectory, write_text
 
-__all__ = ["draw", "html_report", "pdf_report", "present"]
+__all__ = ["Drawing", "draw", "html_report", "pdf_report", "present"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ class Drawing:
     caption: str
     figure: Figure
 
+    @functools.cached_property
+    def png(self) -> bytes:
+        """The figure as PNG, drawn once."""
+        return common.png(self.figure)
+
 
 def present(directory: RunDirectory, figures: bool = True, report: bool = True) -> list[Path]:
     """Draw a finished run's figures and write its report, from nothing but what is on disk.
@@ -73,7 +79,9 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
     drawings = draw(run, siblings)
     written = []
     if figures:
-        common.save({d.name: d.figure for d in drawings}, directory.figures_folder)
+        directory.figures_folder.mkdir(exist_ok=True)
+        for drawing in drawings:
+            (directory.figures_folder / f"{drawing.name}.png").write_bytes(drawing.png)
         written += [directory.figures_folder / f"{d.name}.png" for d in drawings]
     if report:
         page = html_report(run, siblings, drawings, num_left_out=len(others) - len(siblings))
@@ -124,8 +132,7 @@ def html_report(
         comparison={"columns": list(_COMPARED), "rows": _comparison(run, siblings)},
         left_out=left_out,
         figures=[
-            {"name": d.name, "caption": d.caption, "data": base64.b64encode(common.png(d.figure)).decode()}
-            for d in drawings
+            {"name": d.name, "caption": d.caption, "data": base64.b64encode(d.png).decode()} for d in drawings
         ],
         metrics=[(name, shown(value)) for name, value in run.metrics.items()],
         settings=[(name, shown(value)) for name, value in flat(to_dict(run.config)).items()],
@@ -200,7 +207,7 @@ def _first_page(title: str, run: Results, headers: list[str], rows: list[list[st
     page.text(
         0.08, 0.905, textwrap.fill(_lead(run), 95), size=10, color=common.GREY, va="top", linespacing=1.5
     )
-    axes = page.add_axes((0.08, 0.06, 0.84, 0.79))
+    axes = page.add_axes((0.08, 0.06, 0.84, 0.76))
     axes.axis("off")
     axes.set_title("Beside the other runs on this task", loc="left", size=11, weight="bold")
     table = axes.table(

@@ -123,6 +123,7 @@ def _make_agent(config: RunConfig, task: Task) -> Agent:
         task,
         seed=config.seed,
         device=config.device,
+        method=config.method,
         learner=config.learner,
         **config.agent_kwargs,
     )
@@ -142,13 +143,12 @@ def _train(
     config: RunConfig, agent: Agent, directory: RunDirectory, history: History, resumes: bool
 ) -> _Effort:
     """Let the agent learn; raises `Stopped` once a checkpoint is saved if a signal asked for it."""
-    total, every = config.learner.updates, config.learner.evaluate_every
+    total = config.learner.updates
     with StopRequest() as stop:
         checkpointer = Checkpointer(
             directory.checkpoint_file,
             history,
             config.checkpoint_every,
-            evaluation_follows=lambda update: update % every == 0 or update == total,
             stop=stop,
         )
         if resumes:
@@ -163,7 +163,7 @@ def _train(
     updates = max((update for update, _ in history.rows), default=0)
     if stop.made and updates < total:
         raise Stopped(
-            f"stopped at update {max(checkpointer.saved_at, 0)} of {total}, saved in {directory.path}; "
+            f"stopped at update {checkpointer.saved_at} of {total}, saved in {directory.path}; "
             "the same command with --resume goes on."
         )
     steps = history.curves().get("time/total_timesteps")

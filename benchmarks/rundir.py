@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from benchmarks.config import RunConfig, differences, from_file, to_yaml
 
 __all__ = ["RunDirectory", "State", "run_log", "write_text"]
@@ -136,11 +138,7 @@ class RunDirectory:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics.json: the sign that the run is finished. What is undefined (NaN) becomes null."""
-        defined = {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in metrics.items()
-        }
-        write_text(self.metrics_file, json.dumps(defined, indent=2, allow_nan=False) + "\n")
+        write_text(self.metrics_file, json.dumps(_defined(metrics), indent=2, allow_nan=False) + "\n")
 
     def read_metrics(self) -> dict[str, Any]:
         """What `write_metrics` wrote."""
@@ -152,6 +150,17 @@ class RunDirectory:
         pattern = "*/seed-*/metrics.json"
         found = sorted(self.path.parent.parent.glob(pattern))
         return [RunDirectory(file.parent) for file in found if file.parent != self.path]
+
+
+def _defined(value: Any) -> Any:
+    """Plain types all the way down, with None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {name: _defined(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_defined(part) for part in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _defined(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Streams:
         seed: The run's seed.
     """
 
-    TRAINING_DATA, VALIDATION_DATA, TRAINING_START, VALIDATION_START, BEHAVIOUR = range(5)
+    TRAINING_DATA, VALIDATION_DATA, TRAINING_START, VALIDATION_START, BEHAVIOUR, TEST_DATA, TEST_START = range(7)
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -57,6 +57,7 @@ class LearnerConfig:
         evaluate_every: Updates between evaluations on the validation split; the best of those networks is kept.
         validation_episodes: Episodes per such evaluation, the same ones each time.
         log_every: Updates between log rows.
+        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is chosen by it.
     """
 
     updates: int = 500
@@ -64,6 +65,7 @@ class LearnerConfig:
     evaluate_every: int = 50
     validation_episodes: int = 64
     log_every: int = 10
+    watch_test: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "evaluate_every", "validation_episodes", "log_every"):
@@ -116,6 +118,7 @@ class Learner(ABC, Generic[ConfigT]):
     def __init__(self, config: ConfigT, task: Task, seed: int) -> None:
         self.config, self.streams = config, Streams(seed)
         self.train_task, self.validation_task = task.with_split("train"), task.with_split("validation")
+        self.test_task = task.with_split("test")
         self.update = 0
         self.env_steps = 0
         self.cpu_seconds = 0.0
@@ -199,8 +202,13 @@ class Learner(ABC, Generic[ConfigT]):
         if cost < self.best_cost:
             self.best_cost, self.best_update = cost, self.update
             self.best_weights = copy.deepcopy(agent.network.state_dict())
+        row = {f"eval/{self.cost_name}": cost} | {f"eval/{name}": value for name, value in metrics.items()}
+        if self.config.watch_test:
+            episodes = self.test_task.sample(self.streams.numpy(Streams.TEST_DATA), len(episodes.lengths))
+            start = self.streams.torch(Streams.TEST_START)
+            _, actions = agent.respond(self.test_task, episodes, start)
+            row["test/score"] = self.test_task.metrics(episodes, actions)["score"]
         if callback is not None:
-            row = {f"eval/{self.cost_name}": cost} | {f"eval/{name}": value for name, value in metrics.items()}
             callback.on_evaluation(agent, self.update, row)
 
     def state_dict(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class SupervisedConfig(GradientConfig):
         evaluate_every: Updates between evaluations on the validation split; the best of those networks is kept.
         validation_episodes: Episodes per such evaluation, the same ones each time.
         log_every: Updates between log rows.
+        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is chosen by it.
         learning_rate: Adam's step size at the start.
         schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant" keeps it.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.

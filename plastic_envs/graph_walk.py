@@ -24,6 +24,8 @@ _Task = TypeVar("_Task", bound="GraphTask")
 
 ACQUIRE, PREDICT = 0, 1  # indices into GraphTask.periods
 
+_IDEAL_NODES = 12  # largest graphs on which the ideal observer is run unasked
+
 # Purposes of an episode's random streams.
 _GRAPHS, _WALK, _PREFERENCES, _PERMUTATION, _POOL = 0, 100, 101, 102, 103
 
@@ -152,10 +154,9 @@ class GraphTask(Task):
         return self if split == self.split else self.remake(split=split)
 
     def probes(self) -> dict[str, Task]:
-        """The task with labels permuted in every episode, and on train graphs (if on others)."""
-        probes: dict[str, Task] = {}
-        if not self.permute_labels:
-            probes["labels_permuted"] = self.remake(permute_labels=True)
+        """The task with labels permuted in every episode (or no longer so), and on train graphs (if on others)."""
+        other = "labels_as_drawn" if self.permute_labels else "labels_permuted"
+        probes: dict[str, Task] = {other: self.remake(permute_labels=not self.permute_labels)}
         if self.split != "train":
             probes["train_split"] = self.remake(split="train")
         return probes
@@ -412,17 +413,25 @@ class GraphWalk(GraphTask):
         return {name: values[steps] for name, values in episodes.step_facts.items()}
 
     def reference_scores(
-        self, episodes: Episodes, ideal_walks: int = 0, rng: np.random.Generator | None = None
+        self, episodes: Episodes, ideal_walks: int | None = None, rng: np.random.Generator | None = None
     ) -> dict[str, float]:
         """Scores of named observers on these very walks: `chance`, `oracle`, the published six, and others.
 
         Args:
             episodes: The episodes.
-            ideal_walks: On how many of the walks the (slow) ideal observer is run too.
-            rng: What it samples with.
+            ideal_walks: On how many of the walks the ideal observer is run too. None: on all of them where it takes
+                milliseconds a walk (at most 12 nodes) and its assumptions hold (G(n, p), uniform walks, no
+                drift), on none elsewhere.
+            rng: What it samples with; by default always the same numbers, so that equal episodes get equal scores.
         """
         from plastic_envs.graph_reference import reference_scores
 
+        if ideal_walks is None:
+            assumed = self.graph_generator is None and self.walk == "uniform" and self.label_drift == 0.0
+            cheap = self.num_nodes <= _IDEAL_NODES and self.mode != "acquire"
+            ideal_walks = episodes.batch_size if assumed and cheap else 0
+        if rng is None:
+            rng = np.random.default_rng(0)
         moves = self.moves(episodes)
         scores: Mapping[str, float] = reference_scores(
             moves["node"], moves["action"], moves["next_node"], moves["degree"], moves["segment"],

@@ -6,7 +6,7 @@ State is kept over the whole walk, and nobody is told of a change of graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from benchmarks.experiments import graphs
 from benchmarks.figures import GREY, colour_of, styled
 from benchmarks.results import Results, by_agent, stacked
 from plastic_agents.base import Agent
+from plastic_envs.graph_moves import SEEN
+from plastic_envs.graph_tables import table_rates
 from plastic_envs.graph_walk import GraphWalk
 
 __all__ = ["figures", "long_walk", "measure", "over_boundaries", "predictions_to_regain", "rolling_mean"]
@@ -33,6 +35,7 @@ _FEWEST_MOVES_PER_GRAPH = 400
 _REGAIN_WINDOW = 20
 _REGAINED = 0.95
 _WALK_SEED = 0  # not the run's: see above
+_LATE_MOVES = 500
 
 
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
@@ -41,7 +44,9 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     Metrics (fractions): `long_walk/accuracy` over all moves, `long_walk/last_500`, `long_walk/mean_rolling`
     (the published figure: the mean over one walk of the mean of the last 100 predictions);
     `boundaries/accuracy`, `boundaries/mean_rolling`, and `boundaries/predictions_to_regain`, see
-    `predictions_to_regain` (null: never).
+    `predictions_to_regain` (null: never); `long_walk/seen_late`, the accuracy on keys seen before in the last 500
+    moves; `boundaries/share_of_table/<s>`, accuracy on graph s over that of an undirected table that is
+    emptied at every change of graph, on the same walks, and `boundaries/share_of_table`, the worst of them.
 
     Arrays: `long_walk/hits` and `boundaries/hits` (M, B) bool, whether each prediction was right;
     `boundaries/starts` (S,), the first move on each graph.
@@ -51,16 +56,22 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     assert isinstance(task, GraphWalk)
     if task.mode == "acquire":  # nothing is asked, so there is nothing to score
         return metrics, arrays
-    hits = _hits(agent, task.remake(num_steps=LONG_WALK_STEPS, num_segments=1), _NUM_LONG_WALKS, "long walk")
+    longer = task.remake(num_steps=LONG_WALK_STEPS, num_segments=1)
+    hits, moves = _hits(agent, longer, _NUM_LONG_WALKS, "long walk")
     metrics["long_walk/accuracy"] = float(hits.mean())
-    metrics["long_walk/last_500"] = float(hits[-500:].mean())
+    metrics["long_walk/last_500"] = float(hits[-_LATE_MOVES:].mean())
+    seen = moves["key_kind"][-_LATE_MOVES:] == SEEN
+    metrics["long_walk/seen_late"] = float(hits[-_LATE_MOVES:][seen].mean())
     metrics["long_walk/mean_rolling"] = float(rolling_mean(hits, WINDOW).mean())
     arrays["long_walk/hits"] = hits
 
-    moves = max(_FEWEST_MOVES_PER_GRAPH, task.num_steps)
-    switching = task.remake(num_steps=moves + 1, num_segments=_NUM_SEGMENTS)
-    hits = _hits(agent, switching, _NUM_SWITCHING_WALKS, "boundaries")
-    starts = np.arange(_NUM_SEGMENTS) * moves
+    per_graph = max(_FEWEST_MOVES_PER_GRAPH, task.num_steps)
+    switching = task.remake(num_steps=per_graph + 1, num_segments=_NUM_SEGMENTS)
+    hits, moves = _hits(agent, switching, _NUM_SWITCHING_WALKS, "boundaries")
+    starts = np.arange(_NUM_SEGMENTS) * per_graph
+    shares = _shares_of_table(hits, moves, switching, starts)
+    metrics["boundaries/share_of_table"] = min(shares)
+    metrics |= {f"boundaries/share_of_table/{s}": share for s, share in enumerate(shares)}
     metrics["boundaries/accuracy"] = float(hits.mean())
     metrics["boundaries/mean_rolling"] = float(rolling_mean(hits, WINDOW, starts).mean())
     regained = predictions_to_regain(hits, starts)
@@ -192,12 +203,27 @@ def over_boundaries(runs: Sequence[Results]) -> Figure:
     return figure
 
 
-def _hits(agent: Agent, task: GraphWalk, num_walks: int, name: str) -> npt.NDArray[np.bool_]:
-    """Whether each prediction was right, (M, B)."""
+def _hits(
+    agent: Agent, task: GraphWalk, num_walks: int, name: str
+) -> tuple[npt.NDArray[np.bool_], Mapping[str, npt.NDArray[Any]]]:
+    """Whether each prediction was right, (M, B), and the moves' facts, (M, B) each."""
     played = play(agent, task, num_walks, _WALK_SEED, name)
     asked = played.episodes.weights[:, 0] > 0
     right: npt.NDArray[np.bool_] = (played.episodes.targets == played.actions)[asked]
-    return right
+    return right, task.moves(played.episodes)
+
+
+def _shares_of_table(
+    hits: npt.NDArray[np.bool_],
+    moves: Mapping[str, npt.NDArray[Any]],
+    task: GraphWalk,
+    starts: npt.NDArray[np.integer[Any]],
+) -> list[float]:
+    """Accuracy on each graph over that of an undirected table, emptied at every change, on the same walks."""
+    names = ("node", "action", "next_node", "degree", "segment")
+    rates = table_rates(*(moves[name] for name in names), task.num_nodes, task.num_actions)
+    parts = zip(np.split(hits, starts[1:]), np.split(rates["undirected_no_credit"], starts[1:]), strict=True)
+    return [float(ours.mean() / table.mean()) for ours, table in parts]
 
 
 def _label(agent: str, group: Sequence[Results]) -> str:

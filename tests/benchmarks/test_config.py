@@ -98,15 +98,24 @@ def test_mistakes_end_with_a_message(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["sede: 1\n", "learner: {lr: 1}\n"])
+@pytest.mark.parametrize(("text", "key"), [("sede: 1\n", "sede"), ("learner: {lr: 1}\n", "lr")])
 def test_unknown_keys_in_files_are_errors(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(text)
     with pytest.raises(SystemExit):
         parse(["--config", str(file)])
-    assert "is not accepted" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert key in message
+    assert "accept" in message
+
+
+def test_help_shows_the_named_agents_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--help", "--agent", "rnn"])
+    assert ended.value.code == 0
+    assert f"default: {AGENTS['rnn'].learner['learning_rate']}" in capsys.readouterr().out
 
 
 def test_help_names_every_setting() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from matplotlib import _pylab_helpers
 
+import plastic_agents
+import plastic_envs
 from benchmarks import figures, main_job
 from benchmarks.config import RunConfig
 from benchmarks.experiments import graph_walk, graphs, plain
@@ -159,15 +161,17 @@ def test_only_runs_on_the_same_task_are_compared(results: Made) -> None:
     assert not made.comparable(other)
 
 
-def test_state_matrices_of_an_agent_without_a_network(quick: Callable[..., RunConfig]) -> None:
-    _, arrays = plain.measure(_random_agent(), quick("--agent", "random"))
-    assert arrays == {}
-
-
-def _random_agent() -> object:
-    import plastic_agents
-
-    return plastic_agents.make("random", "PlasticGraph-disjoint-v0")
+def test_state_matrices(quick: Callable[..., RunConfig]) -> None:
+    config = quick()
+    task = plastic_envs.make_task(config.env, **config.env_kwargs)
+    assert plain.measure(plastic_agents.make("random", task), config) == ({}, {})
+    _, arrays = plain.measure(plastic_agents.make("plastic", task, device="cpu"), config)
+    names = {name.split("/")[1] for name in arrays}
+    assert names
+    for name in names:
+        before, after = (arrays[f"fast_weights/{name}/{when}"] for when in ("before", "after"))
+        assert before.ndim == 2
+        assert not np.array_equal(before, after)
 
 
 def test_reports_are_drawn_again_with_later_runs(quick: Callable[..., RunConfig]) -> None:
@@ -179,7 +183,12 @@ def test_reports_are_drawn_again_with_later_runs(quick: Callable[..., RunConfig]
     assert (first.figures_folder / "comparison.png").exists()
 
 
-def test_main_job(short_walks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_job(
+    short_walks: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     arguments = [
         "--updates",
         "2",
@@ -197,7 +206,9 @@ def test_main_job(short_walks: None, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert str(folder / "report.html") in text
         assert (folder / "report.pdf").exists()
         assert (folder / "figures" / "graph_boundaries.png").exists()
+    # What is finished is not done again.
+    monkeypatch.setattr(main_job, "present", lambda directory: None)
     log = folder / "run.log"
     before = log.read_text().count("trained:")
-    assert main_job.main(arguments) == 0  # nothing is trained twice
+    assert main_job.main(arguments) == 0
     assert log.read_text().count("trained:") == before == 1

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,8 @@ Settings = Callable[..., RunConfig]
 def scalars(directory: RunDirectory) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(directory.path), size_guidance={"scalars": 0})
     events.Reload()
-    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    tags = events.Tags()["scalars"]
+    return {tag: sorted((e.step, e.value) for e in events.Scalars(tag)) for tag in tags}
 
 
 def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -43,26 +45,28 @@ def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Interrupting:
-    """Passes rows on to a callback and sends this process Ctrl-C at one update."""
+    """Passes rows on to a callback; at one update this process gets Ctrl-C, or dies with an error."""
 
-    def __init__(self, inner: Any, at: int) -> None:
-        self._inner, self._at = inner, at
+    def __init__(self, inner: Any, at: int, dies: bool) -> None:
+        self._inner, self._at, self._dies = inner, at, dies
 
     def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
-        if update == self._at:
+        if update == self._at and not self._dies:
             signal.raise_signal(signal.SIGINT)
         answer: bool | None = self._inner.on_update(agent, update, row)
+        if update == self._at and self._dies:
+            raise RuntimeError("power cut")
         return answer
 
     def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None:
         self._inner.on_evaluation(agent, update, row)
 
 
-def interrupt_at(update: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt_at(update: int, monkeypatch: pytest.MonkeyPatch, dies: bool = False) -> None:
     learn = plastic_agents.NetworkAgent.learn
 
     def interrupted(self: Any, *args: Any, callback: Any = None, **kwargs: Any) -> Any:
-        return learn(self, *args, callback=_Interrupting(callback, update), **kwargs)
+        return learn(self, *args, callback=_Interrupting(callback, update, dies), **kwargs)
 
     monkeypatch.setattr(plastic_agents.NetworkAgent, "learn", interrupted)
 
@@ -108,7 +112,7 @@ def test_the_saved_agent_scores_the_same(quick: Settings) -> None:
     assert scores["score"] == directory.read_metrics()["score"]
 
 
-# Update 3 is followed by an evaluation, 4 and 5 are not; with 1, every update is.
+# Update 3 comes with an evaluation, 4 and 5 do not; with 1, every update does.
 @pytest.mark.parametrize(("stop_at", "evaluate_every"), [(3, 3), (4, 3), (5, 3), (2, 1)])
 @pytest.mark.parametrize("agent", ["plastic", "plastic-published"])
 def test_a_stopped_run_ends_with_the_same_numbers(
@@ -134,6 +138,23 @@ def test_a_stopped_run_ends_with_the_same_numbers(
         np.testing.assert_array_equal(ours[tag].values, theirs[tag].values)
 
 
+def test_a_run_that_died_shows_no_update_twice(quick: Settings, tmp_path: Path) -> None:
+    config = quick()
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(5, patch, dies=True)
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(config)
+    assert "power cut" in RunDirectory.of(config).log_file.read_text()
+    time.sleep(1.1)  # event files are read in the order of the seconds that they are named after
+    found = run(replace(config, resume=True))
+    expected = run(quick("--logdir", str(tmp_path / "unbroken")))
+    assert without_times(found.read_metrics()) == without_times(expected.read_metrics())
+    assert [step for step, _ in scalars(found)["train/loss"]] == [1, 2, 3, 4, 5, 6]
+    assert scalars(found)["train/loss"] == scalars(expected)["train/loss"]
+    lines = [len((d.path / "progress.csv").read_text().splitlines()) for d in (found, expected)]
+    assert lines[0] == lines[1]
+
+
 def test_signals_are_handled_as_before_after_a_run(quick: Settings) -> None:
     before = signal.getsignal(signal.SIGINT)
     run(quick())
@@ -143,8 +164,7 @@ def test_signals_are_handled_as_before_after_a_run(quick: Settings) -> None:
 @pytest.mark.parametrize("env", sorted(plastic_envs.ENVIRONMENTS))
 @pytest.mark.parametrize("agent", ["oracle", "random"])
 def test_both_ends_of_the_scale_on_every_environment(quick: Settings, env: str, agent: str) -> None:
-    kwargs = "{}" if env == "PlasticGraph-explore-v0" else "{num_steps: 12}"
-    metrics = run(quick("--env", env, "--agent", agent, "--env_kwargs", kwargs)).read_metrics()
+    metrics = run(quick("--env", env, "--agent", agent, "--env_kwargs", "{}")).read_metrics()
     assert metrics["updates"] == metrics["env_steps"] == metrics["params_slow"] == 0
     if agent == "random":
         assert metrics["normalized_score"] < 0.3

@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.config import RunConfig, from_file
@@ -92,8 +93,9 @@ def test_siblings_are_the_other_finished_runs_on_the_environment(config: RunConf
 
 def test_metrics_are_strict_json(config: RunConfig) -> None:
     directory = finished(config)
-    directory.write_metrics({"score": 0.5, "undefined": float("nan")})
-    assert json.loads(directory.metrics_file.read_text()) == {"score": 0.5, "undefined": None}
+    directory.write_metrics({"score": np.float64(0.5), "none": float("nan"), "many": np.array([1.0, np.inf])})
+    found = json.loads(directory.metrics_file.read_text())
+    assert found == {"score": 0.5, "none": None, "many": [1.0, None]}
     assert not list(directory.path.glob("*.partial"))
 
 

@@ -1,0 +1,144 @@
+"""Reproduce a published system: make its runs (those not yet made), its table and its figures.
+
+    python benchmarks/reproduce.py --list
+    python benchmarks/reproduce.py graph-walk --out results --jobs 2
+
+Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md, figures/, and every
+run under `<out>/<study>/runs/<group>/`. A study that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.config import RunConfig, parse
+from benchmarks.figures import png
+from benchmarks.report import present
+from benchmarks.results import Results
+from benchmarks.run import run
+from benchmarks.rundir import RunDirectory, write_text
+from benchmarks.studies import STUDIES, Planned, Row, study
+
+__all__ = ["config_of", "main", "markdown", "reproduce"]
+
+
+def config_of(planned: Planned, seed: int, root: Path) -> RunConfig:
+    """The settings of one planned run, as the command line would make them."""
+    arguments = [f"--{name}={_argument(value)}" for name, value in planned.settings.items()]
+    config = parse([*arguments, f"--seed={seed}", f"--logdir={root / 'runs' / planned.group}"])
+    return replace(config, resume=True, figures=False, report=False, progress_bar=False)
+
+
+def _argument(value: object) -> str:
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+
+
+def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: bool = True) -> Path:
+    """Carry out a study.
+
+    Args:
+        name: A name in `STUDIES`.
+        out: Where it is written, in a folder of its name.
+        jobs: Runs made at the same time, one process each.
+        only: Make and show only groups whose name matches this pattern (`*` and `?`).
+        reports: Draw figures and a report for every run too.
+
+    Returns:
+        The study's folder.
+    """
+    subject, root = study(name), out / name
+    plan = [p for p in subject.plan() if fnmatch(p.group, only)]
+    if not plan:
+        raise ValueError(f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}.")
+    configs = {(p.group, seed): config_of(p, seed, root) for p in plan for seed in p.seeds}
+    missing = [c for c in configs.values() if not RunDirectory.of(c).finished]
+    if missing:
+        # Fresh processes: no run may inherit another's threads or random numbers.
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            started = [pool.submit(run, config) for config in missing]
+            for done in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
+                done.result()
+    results: dict[str, list[Results]] = {}
+    for (group, _), config in configs.items():
+        results.setdefault(group, []).append(Results.read(RunDirectory.of(config)))
+    rows = subject.table(results)
+    write_text(root / "table.json", json.dumps([_plain(row) for row in rows], indent=2, allow_nan=False) + "\n")
+    write_text(root / "table.md", markdown(rows))
+    (root / "figures").mkdir(exist_ok=True)
+    for figure_name, caption, figure in subject.figures(results):
+        (root / "figures" / f"{figure_name}.png").write_bytes(png(figure))
+        write_text(root / "figures" / f"{figure_name}.txt", caption + "\n")
+    if reports:
+        for config in configs.values():
+            directory = RunDirectory.of(config)
+            if not (directory.path / "report.html").exists():
+                present(directory)
+    return root
+
+
+def _plain(row: Row) -> dict[str, object]:
+    """A row in JSON's types; what could not be measured is null."""
+    def defined(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        **asdict(row),
+        "ours": defined(row.ours),
+        "interval": None if row.interval is None else [defined(v) for v in row.interval],
+        "each": [defined(v) for v in row.each],
+    }
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as Markdown."""
+    lines = ["| quantity | published | ours | 95 % interval | n |", "|---|---|---|---|---|"]
+    for row in rows:
+        spread = "" if row.interval is None else f"{row.interval[0]:.4f} to {row.interval[1]:.4f}"
+        lines.append(f"| {row.quantity} | {row.published} | {row.ours:.4f} | {spread} | {row.n} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/reproduce.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", nargs="?", help="a published system; see --list")
+    parser.add_argument("--list", action="store_true", help="show what there is and stop")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="where to write (default: results)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one process each (default: 1)")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="only groups whose name matches, such as 'disjoint-*'")
+    parser.add_argument("--no-reports", action="store_true", help="leave out the reports of the single runs")
+    options = parser.parse_args(arguments)
+    if options.list:
+        for name in STUDIES:
+            print(f"{name}: {study(name).DESCRIPTION}")
+        return 0
+    if options.study is None:
+        parser.error(f"which study? One of {', '.join(STUDIES)}.")
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}: expected at least 1.")
+    started = time.perf_counter()
+    try:
+        root = reproduce(options.study, options.out, options.jobs, options.only, not options.no_reports)
+    except ValueError as error:
+        parser.error(str(error))
+    print((root / "table.md").read_text())
+    print(f"{root} holds table.json, table.md, figures/ and runs/ ({time.perf_counter() - started:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Published systems, one study each: which runs it takes, and what of theirs stands beside what was published.
+
+A study is a module with
+
+* `DESCRIPTION`: one line for `--list`;
+* `plan()`: the runs, as plain data;
+* `table(results)`: rows "quantity, published, ours";
+* `figures(results)`: (name, caption, figure) beyond those that each run draws of itself.
+
+`results` maps the name of a planned group to its finished runs. Adding a study is a module here and a line in `STUDIES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.results import Results
+
+__all__ = ["STUDIES", "Planned", "Row", "Study", "interval", "study"]
+
+STUDIES: dict[str, str] = {
+    "graph-walk": "benchmarks.studies.graph_walk",
+}
+
+# Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom, so that means over few seeds get honest intervals.
+_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Runs that differ in their seed only.
+
+    Attributes:
+        group: Name of the group; its runs lie in a directory of that name.
+        settings: Fields of `RunConfig` that differ from the agent's and the task's defaults.
+        seeds: One run each.
+    """
+
+    group: str
+    settings: Mapping[str, Any]
+    seeds: Sequence[int] = (0,)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table "published | ours".
+
+    Attributes:
+        quantity: What is measured.
+        published: The published figure, as printed; "" where there is none.
+        ours: Mean over runs.
+        interval: 95 % interval of that mean (Student's t over runs), or None for a single run.
+        n: Number of runs.
+        each: The value of every run.
+    """
+
+    quantity: str
+    published: str
+    ours: float
+    interval: tuple[float, float] | None
+    n: int
+    each: Sequence[float] = field(default=())
+
+    @classmethod
+    def of(cls, quantity: str, published: str, values: Sequence[float]) -> Row:
+        """The row of one value per run."""
+        each = [float(v) for v in values]
+        return cls(quantity, published, float(np.mean(each)), interval(each), len(each), each)
+
+
+class Study(Protocol):
+    """What a module in this package provides."""
+
+    DESCRIPTION: str
+
+    def plan(self) -> list[Planned]:
+        """The runs."""
+
+    def table(self, results: Mapping[str, Sequence[Results]]) -> list[Row]:
+        """What was found, beside what was published."""
+
+    def figures(self, results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+        """Name, caption and figure."""
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean of independent runs, or None for fewer than two."""
+    if len(values) < 2:
+        return None
+    t = _T_95[len(values) - 2] if len(values) - 2 < len(_T_95) else 1.96
+    mean, margin = float(np.mean(values)), t * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return mean - margin, mean + margin
+
+
+def study(name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        ValueError: If there is none (with the nearest names).
+    """
+    if name not in STUDIES:
+        near = difflib.get_close_matches(name, STUDIES, n=3, cutoff=0.3) or list(STUDIES)
+        raise ValueError(f"unknown study {name!r}; did you mean one of {near}?")
+    module: Any = importlib.import_module(STUDIES[name])
+    found: Study = module
+    return found
