@@ -86,7 +86,11 @@ def training_curves(run: Results) -> Figure:
     (loss, score), (rate, norm) = figure.subplots(2, 2, sharex=True)
     curves = run.curves
     _lines(loss, curves, {"train/loss": "training split", "eval/loss": "validation split"})
-    scores = {"train/score": "training split", "eval/score": "validation split", "test/score": "test split (watched)"}
+    scores = {
+        "train/score": "training split",
+        "eval/score": "validation split",
+        "test/score": "test split (watched)",
+    }
     _lines(score, curves, scores)
     _lines(rate, curves, {"train/learning_rate": ""})
     _lines(norm, curves, {"train/grad_norm": ""})

@@ -3,8 +3,8 @@
     python benchmarks/reproduce.py --list
     python benchmarks/reproduce.py graph-walk --out results --jobs 2
 
-Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md, figures/, and every
-run under `<out>/<study>/runs/<group>/`. A study that was stopped goes on where it was.
+Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md,
+figures/, and every run under `<out>/<study>/runs/<group>/`. A study that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: boo
     subject, root = study(name), out / name
     plan = [p for p in subject.plan() if fnmatch(p.group, only)]
     if not plan:
-        raise ValueError(f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}.")
+        raise ValueError(
+            f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}."
+        )
     configs = {(p.group, seed): config_of(p, seed, root) for p in plan for seed in p.seeds}
     missing = [c for c in configs.values() if not RunDirectory.of(c).finished]
     if missing:
@@ -74,7 +76,9 @@ def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: boo
     for (group, _), config in configs.items():
         results.setdefault(group, []).append(Results.read(RunDirectory.of(config)))
     rows = subject.table(results)
-    write_text(root / "table.json", json.dumps([_plain(row) for row in rows], indent=2, allow_nan=False) + "\n")
+    write_text(
+        root / "table.json", json.dumps([_plain(row) for row in rows], indent=2, allow_nan=False) + "\n"
+    )
     write_text(root / "table.md", markdown(rows))
     (root / "figures").mkdir(exist_ok=True)
     for figure_name, caption, figure in subject.figures(results):
@@ -90,6 +94,7 @@ def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: boo
 
 def _plain(row: Row) -> dict[str, object]:
     """A row in JSON's types; what could not be measured is null."""
+
     def defined(value: float) -> float | None:
         return value if math.isfinite(value) else None
 
@@ -113,13 +118,19 @@ def markdown(rows: Sequence[Row]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="benchmarks/reproduce.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="benchmarks/reproduce.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", nargs="?", help="a published system; see --list")
     parser.add_argument("--list", action="store_true", help="show what there is and stop")
     parser.add_argument("--out", type=Path, default=Path("results"), help="where to write (default: results)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one process each (default: 1)")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="only groups whose name matches, such as 'disjoint-*'")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at the same time, one process each (default: 1)"
+    )
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="only groups whose name matches, such as 'disjoint-*'"
+    )
     parser.add_argument("--no-reports", action="store_true", help="leave out the reports of the single runs")
     options = parser.parse_args(arguments)
     if options.list:

@@ -1,9 +1,9 @@
 """Networks that learn inside an episode, the ways they are trained, and baselines to set beside them.
 
-    agent = plastic_agents.make("plastic", "PlasticGraph-disjoint-v0", seed=0)
-    agent.learn(updates=300, progress_bar=True)
-    agent.save("agent.pt")
-    agent = plastic_agents.load("agent.pt")
+agent = plastic_agents.make("plastic", "PlasticGraph-disjoint-v0", seed=0)
+agent.learn(updates=300, progress_bar=True)
+agent.save("agent.pt")
+agent = plastic_agents.load("agent.pt")
 """
 
 from plastic_agents.base import Agent, NetworkAgent, PolicyAgent
@@ -11,4 +11,16 @@ from plastic_agents.learner import Callback, LearnerConfig
 from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, load, make
 from plastic_agents.supervised import SupervisedConfig
 
-__all__ = ["AGENTS", "LEARNERS", "Agent", "AgentSpec", "Callback", "LearnerConfig", "NetworkAgent", "PolicyAgent", "SupervisedConfig", "load", "make"]
+__all__ = [
+    "AGENTS",
+    "LEARNERS",
+    "Agent",
+    "AgentSpec",
+    "Callback",
+    "LearnerConfig",
+    "NetworkAgent",
+    "PolicyAgent",
+    "SupervisedConfig",
+    "load",
+    "make",
+]

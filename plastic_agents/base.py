@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from plastic_agents.learner import Callback, Learner
 from plastic_agents.networks.base import Network, where_rows
 from plastic_envs.core import Episodes, Policy, Task, rollout
 
-__all__ = ["Agent", "NetworkAgent", "PolicyAgent", "resolve_device", "save_atomically"]
+__all__ = ["Agent", "NetworkAgent", "PlayState", "PolicyAgent", "resolve_device", "save_atomically"]
 
 _ROWS_AT_ONCE = 100  # episodes evaluated in one pass, to bound memory
 
@@ -139,6 +139,7 @@ class PolicyAgent(Agent):
         *,
         updates: int | None = None,
     ) -> PolicyAgent:
+        """Learn the training split; see `Agent.learn`."""
         return self
 
     def predict(
@@ -148,6 +149,7 @@ class PolicyAgent(Agent):
         episode_start: npt.NDArray[np.bool_] | None = None,
         deterministic: bool = True,
     ) -> tuple[npt.NDArray[Any], Any]:
+        """Answer observations; see `Agent.predict`."""
         single = observation.ndim == 1
         batch = observation[None] if single else observation
         if state is None:
@@ -161,13 +163,16 @@ class PolicyAgent(Agent):
     def act_on(
         self, episodes: Episodes, task: Task | None = None, generator: torch.Generator | None = None
     ) -> npt.NDArray[Any]:
+        """Play episodes from fresh memory; see `Agent.act_on`."""
         task = task or self.task
         return rollout(task, self._new_policy(task), episodes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the agent to one file."""
         save_atomically(_header(self) | {"weights": {}}, path)
 
     def num_parameters(self) -> dict[str, int]:
+        """Numbers of `slow` and `fast` entries."""
         return {"slow": 0, "fast": 0}
 
 
@@ -189,8 +194,23 @@ class RandomPolicy:
         return self._rng.uniform(low, high, size=(batch, *space.shape)).astype(space.dtype)
 
 
+class PlayState(NamedTuple):
+    """What `NetworkAgent.predict` hands from one call to the next.
+
+    Attributes:
+        memory: The network's state, N rows.
+        steps: Steps of the episode so far, (N,) int64.
+    """
+
+    memory: Any
+    steps: npt.NDArray[np.int64]
+
+
 class NetworkAgent(Agent):
     """A network and the way it learns, under one name.
+
+    Where the task resets activity within an episode, the agent does so: as the episodes say when it is given whole
+    ones, as `Task.resets_in` says when it is stepped by `predict`.
 
     Args:
         name: Its name in the table of agents.
@@ -200,6 +220,7 @@ class NetworkAgent(Agent):
         learner: How it learns.
         network_kwargs: The arguments that made the network, for `save`.
         device: Where it runs.
+        method: Name of the way it learns, for `save`; None for the one that belongs to its name.
     """
 
     _FORMAT: ClassVar[int] = 1
@@ -213,8 +234,10 @@ class NetworkAgent(Agent):
         learner: Learner[Any],
         network_kwargs: Mapping[str, Any],
         device: torch.device,
+        method: str | None = None,
     ) -> None:
         super().__init__(name, task, seed)
+        self.method = method
         self.network = network.to(device).eval()
         self.learner, self.network_kwargs, self.device = learner, dict(network_kwargs), device
         self._discrete = isinstance(task.action_space, spaces.Discrete)
@@ -233,6 +256,7 @@ class NetworkAgent(Agent):
         *,
         updates: int | None = None,
     ) -> NetworkAgent:
+        """Learn the training split; see `Agent.learn`."""
         if updates is None:
             updates = self.learner.config.updates
             if total_timesteps is not None:
@@ -255,84 +279,139 @@ class NetworkAgent(Agent):
         episode_start: npt.NDArray[np.bool_] | None = None,
         deterministic: bool = True,
     ) -> tuple[npt.NDArray[Any], Any]:
+        """Answer observations; see `Agent.predict`."""
         observation = np.asarray(observation, dtype=np.float32)
         single = observation.ndim == 1
         batch = torch.as_tensor(observation[None] if single else observation, device=self.device)
         if state is None:
-            state = self._initial_state(len(batch), self._live)
-        elif episode_start is not None and np.any(episode_start):
-            mask = torch.as_tensor(np.asarray(episode_start, dtype=bool), device=self.device)
-            state = where_rows(mask, self._initial_state(len(batch), self._live), state)
-        outputs, state = self.network(batch[None], state)
-        actions = self._choose(outputs[0], self._live, deterministic)
-        return (actions[0] if single else actions), state
+            memory = self._initial_state(len(batch), self._live)
+            steps = np.zeros(len(batch), dtype=np.int64)
+        else:
+            memory, steps = cast(PlayState, state)
+            if episode_start is not None and np.any(episode_start):
+                begins = np.asarray(episode_start, dtype=bool)
+                mask = torch.as_tensor(begins, device=self.device)
+                memory = where_rows(mask, self._initial_state(len(batch), self._live), memory)
+                steps = np.where(begins, 0, steps)
+        forgets = self.task.resets_in(observation.reshape(len(batch), -1), steps)
+        resets = torch.as_tensor(forgets, device=self.device)[None] if forgets.any() else None
+        outputs, memory = self.network(batch[None], memory, resets)
+        draws = torch.rand(outputs[0].shape, generator=self._live)
+        actions = self._choose(outputs[0], draws, deterministic)
+        return (actions[0] if single else actions), PlayState(memory, steps + 1)
 
     def act_on(
         self, episodes: Episodes, task: Task | None = None, generator: torch.Generator | None = None
     ) -> npt.NDArray[Any]:
+        """Play episodes from fresh memory; see `Agent.act_on`."""
         return self.respond(task or self.task, episodes, generator)[1]
 
     @torch.no_grad()
     def respond(
-        self, task: Task, episodes: Episodes, generator: torch.Generator | None = None
+        self,
+        task: Task,
+        episodes: Episodes,
+        generator: torch.Generator | None = None,
+        *,
+        deterministic: bool | None = None,
     ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Play a batch of episodes from fresh memory.
+
+        Args:
+            task: Where they come from.
+            episodes: Played in place (a closed-loop task writes into them).
+            generator: For random starts and choices; by default one derived from the agent's seed.
+            deterministic: Take the best actions, or draw from the policy; None: as the agent was trained to play.
 
         Returns:
             The network's outputs (T, B, K) and the actions (T, B, ...).
         """
         generator = generator or self._fresh_generator()
+        if deterministic is None:
+            deterministic = not self.learner.samples_actions
+        draws = None
+        if task.closed_loop or not deterministic:
+            # Choices have a generator of their own: an episode's course must not depend on those beside it.
+            draws = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=generator)))
         self.network.eval()
-        if task.closed_loop:
-            return self._play(task, episodes, generator)
         parts = []
         for first in range(0, episodes.batch_size, _ROWS_AT_ONCE):
-            rows = slice(first, first + _ROWS_AT_ONCE)
-            inputs = torch.as_tensor(episodes.observations[:, rows], device=self.device)
+            # Views of the rows, so that what is written into them is written into the episodes.
+            rows = episodes.select(slice(first, first + _ROWS_AT_ONCE))
             # One start state per row, in order, so that a row's start is the same in any batch.
-            parts.append(self.network(inputs, self._initial_state(inputs.shape[1], generator))[0])
-        outputs = torch.cat(parts, dim=1)
-        best = outputs.argmax(-1) if self._discrete else outputs
-        return outputs, best.cpu().numpy()
+            start = self._initial_state(rows.batch_size, generator)
+            play = self._play if task.closed_loop else self._answer
+            parts.append(play(task, rows, start, draws, deterministic))
+        outputs, actions = zip(*parts, strict=True)
+        return torch.cat(outputs, dim=1), np.concatenate(actions, axis=1)
+
+    def _answer(
+        self, task: Task, episodes: Episodes, start: Any, draws: torch.Generator | None, deterministic: bool
+    ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
+        """Outputs and actions in episodes whose observations are known beforehand."""
+        inputs = torch.as_tensor(episodes.observations, device=self.device)
+        outputs, _ = self.network(inputs, start, self.resets(episodes))
+        if deterministic or draws is None or not self._discrete:
+            return outputs, (outputs.argmax(-1) if self._discrete else outputs).cpu().numpy()
+        noise = self._draw(outputs.shape, draws)
+        flat = self._choose(outputs.flatten(0, 1), noise.flatten(0, 1), deterministic)
+        return outputs, flat.reshape(outputs.shape[:2])
 
     def _play(
-        self, task: Task, episodes: Episodes, generator: torch.Generator
+        self, task: Task, episodes: Episodes, start: Any, draws: torch.Generator | None, deterministic: bool
     ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
-        state = self._initial_state(episodes.batch_size, generator)
+        """Outputs and actions in episodes that answer back."""
+        stream = self.network.stream(start, self.resets(episodes))
         rows = np.arange(episodes.batch_size)
+        steps, noise = episodes.num_steps, None
         outputs, actions = [], []
-        for step in range(episodes.num_steps):
-            seen = torch.as_tensor(episodes.observations[step][None], device=self.device)
-            output, state = self.network(seen, state)
-            outputs.append(output[0])
-            actions.append(self._choose(output[0], generator, deterministic=True))
+        for step in range(steps):
+            output = stream.step(torch.as_tensor(episodes.observations[step], device=self.device))
+            if noise is None:
+                noise = self._draw((steps, *output.shape), cast(torch.Generator, draws))
+            outputs.append(output)
+            actions.append(self._choose(output, noise[step], deterministic))
             task.advance(episodes, np.full_like(rows, step), rows, actions[-1])
         return torch.stack(outputs), np.stack(actions)
+
+    @staticmethod
+    def _draw(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+        """Uniform numbers (T, B, K), drawn episode by episode."""
+        steps, batch, size = shape
+        return torch.rand((batch, steps, size), generator=generator).transpose(0, 1)
+
+    def resets(self, episodes: Episodes) -> torch.Tensor | None:
+        """The episodes' resets (T, B) on the agent's device; None if there are none."""
+        return torch.as_tensor(episodes.resets, device=self.device) if episodes.resets.any() else None
 
     def _initial_state(self, batch_size: int, generator: torch.Generator) -> Any:
         return self.network.initial_state(batch_size, generator)
 
     def _choose(
-        self, outputs: torch.Tensor, generator: torch.Generator, deterministic: bool
+        self, outputs: torch.Tensor, draws: torch.Tensor, deterministic: bool
     ) -> npt.NDArray[Any]:
-        """Actions (B, ...) of outputs (B, K). Where a network prefers nothing, it picks at random."""
+        """Actions (B, ...) of outputs (B, K), by numbers (B, K) drawn uniformly from [0, 1).
+
+        Where a network prefers nothing, it picks at random.
+        """
         if not self._discrete:
             space = cast(spaces.Box, self.action_space)
-            return np.clip(outputs.cpu().numpy(), space.low, space.high)
-        draws = torch.rand(outputs.shape, generator=generator).to(outputs.device)
+            return np.asarray(np.clip(outputs.cpu().numpy(), space.low, space.high))
         indifferent = (outputs == outputs[:, :1]).all(-1, keepdim=True)
-        gumbel = -torch.log(-torch.log(draws.clamp(1e-12, 1 - 1e-7)))
+        gumbel = -torch.log(-torch.log(draws.clamp(1e-12, 1 - 1e-7))).to(outputs.device)
         noise = gumbel * indifferent if deterministic else gumbel
         return (outputs + noise).argmax(-1).cpu().numpy()
 
     # ---- files ----------------------------------------------------------------------------------
 
     def num_parameters(self) -> dict[str, int]:
+        """Numbers of `slow` and `fast` entries."""
         slow = sum(p.numel() for p in self.network.parameters())
         state = self._initial_state(1, self._fresh_generator())
         return {"slow": slow, "fast": sum(t.numel() for t in _tensors(state))}
 
     def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the agent to one file."""
         save_atomically(_header(self) | {"weights": self.network.state_dict()}, path)
 
     def training_state(self) -> dict[str, Any]:
@@ -358,6 +437,7 @@ def _header(agent: Agent) -> dict[str, Any]:
         "task": f"{type(task).__module__}:{type(task).__qualname__}",
         "task_kwargs": dict(task.describe()),
         "network_kwargs": getattr(agent, "network_kwargs", {}),
+        "method": getattr(agent, "method", None),
     }
 
 

@@ -1,8 +1,8 @@
 """What every learner of the suite shares: the loop over updates, validation, the best weights, and resuming.
 
-A learner meets a task through `Task` and a network through `Network`; it knows neither by name. Everything random in
-update u comes from streams derived from (seed, purpose, u), so a run that was stopped and resumed gives the same numbers as
-one that was not, and evaluating or plotting in between changes nothing.
+A learner meets a task through `Task` and a network through `Network`; it knows neither by name. Everything
+random in update u comes from streams derived from (seed, purpose, u), so a run that was stopped and resumed
+gives the same numbers as one that was not, and evaluating or plotting in between changes nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
+    from plastic_agents.networks.base import Network
 
 __all__ = ["Callback", "GradientLearner", "Learner", "LearnerConfig", "Streams"]
 
@@ -32,7 +33,9 @@ class Streams:
         seed: The run's seed.
     """
 
-    TRAINING_DATA, VALIDATION_DATA, TRAINING_START, VALIDATION_START, BEHAVIOUR, TEST_DATA, TEST_START = range(7)
+    TRAINING_DATA, VALIDATION_DATA, TRAINING_START, VALIDATION_START, BEHAVIOUR, TEST_DATA, TEST_START = (
+        range(7)
+    )
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -54,10 +57,12 @@ class LearnerConfig:
     Attributes:
         updates: Number of updates, each on a batch of fresh episodes.
         batch_size: Episodes per update.
-        evaluate_every: Updates between evaluations on the validation split; the best of those networks is kept.
+        evaluate_every: Updates between evaluations on the validation split; the best of those networks is
+            kept.
         validation_episodes: Episodes per such evaluation, the same ones each time.
         log_every: Updates between log rows.
-        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is chosen by it.
+        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is
+            chosen by it.
     """
 
     updates: int = 500
@@ -102,7 +107,8 @@ class Learner(ABC, Generic[ConfigT]):
 
     Args:
         config: Settings.
-        task: The task to learn; trains on its "train" split, keeps the network that does best on its "validation" split.
+        task: The task to learn; trains on its "train" split, keeps the network that does best on its
+            "validation" split.
         seed: Fixes all data and random starts.
 
     Attributes:
@@ -114,6 +120,8 @@ class Learner(ABC, Generic[ConfigT]):
 
     Config: ClassVar[type[LearnerConfig]] = LearnerConfig
     cost_name: ClassVar[str] = "cost"
+    samples_actions: ClassVar[bool] = False
+    """Whether what is learned is a policy to draw from, so that its agents play by drawing and not by the best action."""
 
     def __init__(self, config: ConfigT, task: Task, seed: int) -> None:
         self.config, self.streams = config, Streams(seed)
@@ -129,8 +137,8 @@ class Learner(ABC, Generic[ConfigT]):
     def learn(self, agent: NetworkAgent, until: int, callback: Callback | None = None) -> None:
         """Train up to update number `until`, then put the best validated weights in place.
 
-        Stopping early (an exception, or a callback that returns False) leaves the latest weights in place and the
-        learner ready to go on.
+        Stopping early (an exception, or a callback that returns False) leaves the latest weights in place and
+        the learner ready to go on.
         """
         config = self.config
         started = time.process_time()
@@ -156,6 +164,10 @@ class Learner(ABC, Generic[ConfigT]):
             agent.network.load_state_dict(self.best_weights)
 
     # ---- for subclasses -------------------------------------------------------------------------
+
+    @classmethod
+    def complete(cls, network: Network[Any]) -> None:
+        """Give a fresh network what this way of learning needs beside the network's own parts. Default: nothing."""
 
     def prepare(self, agent: NetworkAgent) -> None:
         """Make ready to train (an optimiser for the network as it is now). Default: nothing."""
@@ -238,10 +250,13 @@ class GradientConfig(LearnerConfig):
 
     Attributes:
         learning_rate: Adam's step size at the start.
-        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant" keeps it.
+        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
+            keeps it.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
         max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
         weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
+        epsilon: Adam's epsilon, added to the root of the second moment.
+        burn_in: First updates in which everything is worked out but no step is taken.
     """
 
     learning_rate: float = 1e-2
@@ -249,10 +264,14 @@ class GradientConfig(LearnerConfig):
     final_rate_fraction: float = 0.02
     max_grad_norm: float = 1.0
     weight_decay: float = 0.0
+    epsilon: float = 1e-8
+    burn_in: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("learning_rate", "max_grad_norm"):
+        if self.burn_in < 0:
+            raise ValueError(f"burn_in={self.burn_in}: expected 0 (none) or more updates.")
+        for name in ("learning_rate", "max_grad_norm", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
         if self.schedule not in ("cosine", "constant"):
@@ -287,7 +306,10 @@ class GradientLearner(Learner[GradientConfigT]):
         """Make the optimiser, with its moments where learning goes on."""
         config = self.config
         self._optimizer = torch.optim.AdamW(
-            self.parameters(agent), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.parameters(agent),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            eps=config.epsilon,
         )
         if self._optimizer_state is not None:
             self._optimizer.load_state_dict(self._optimizer_state)
@@ -306,7 +328,8 @@ class GradientLearner(Learner[GradientConfigT]):
                 f"update {self.update + 1}: loss {loss.item()}, gradient norm {norm.item()}. "
                 "Lower learning_rate or max_grad_norm; the last checkpoint is intact."
             )
-        self._optimizer.step()
+        if self.update >= self.config.burn_in:
+            self._optimizer.step()
         if log:
             row |= {
                 "train/loss": loss.item(),

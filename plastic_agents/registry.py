@@ -10,18 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-import gymnasium as gym
 import torch
 from gymnasium import spaces
 
 from plastic_agents.base import Agent, NetworkAgent, PolicyAgent, resolve_device
+from plastic_agents.learner import Learner, LearnerConfig
 from plastic_agents.networks.base import Network
 from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
 from plastic_agents.networks.published import PublishedPlastic
 from plastic_agents.networks.recurrent import TorchRecurrent
+from plastic_agents.networks.three_factor import NoisyRates
 from plastic_agents.networks.transformer import CausalTransformer
-from plastic_agents.learner import Learner, LearnerConfig
 from plastic_agents.supervised import SupervisedLearner
+from plastic_agents.three_factor import ThreeFactorLearner
 from plastic_envs.core import Association, Task
 from plastic_envs.registration import make_task
 
@@ -34,7 +35,8 @@ class AgentSpec:
 
     Attributes:
         description: One line for `--help`.
-        build: Makes the network for a task, with the agent's own arguments as keywords; None for an agent that has none.
+        build: Makes the network for a task, with the agent's own arguments as keywords; None for an agent
+            that has none.
         arguments: Keywords that this name fixes or starts from.
         learner: Settings of the learner that differ from its defaults.
         method: Name in `LEARNERS` of the learner it is trained with unless another is asked for.
@@ -57,8 +59,8 @@ def _num_outputs(task: Task) -> int:
 def _association(task: Task, network: str) -> Association:
     if task.association is None:
         raise ValueError(
-            f"{network} binds cues to outcomes, and {type(task).__name__} names no such fields in its observation; "
-            "take 'plastic', which learns its keys from whole observations."
+            f"{network} binds cues to outcomes, and {type(task).__name__} names no such fields in its "
+            "observation; take 'plastic', which learns its keys from whole observations."
         )
     return task.association
 
@@ -89,7 +91,7 @@ def _published(task: Task, hidden_size: int = 128, **arguments: Any) -> Network[
     )  # fmt: skip
 
 
-def _recurrent(task: Task, cell: str, hidden_size: int = 128, history: int = 0) -> Network[Any]:
+def _recurrent(task: Task, cell: Literal["rnn", "gru", "lstm"], hidden_size: int = 128, history: int = 0) -> Network[Any]:
     return TorchRecurrent(
         task.observation_space.shape[0], hidden_size, _num_outputs(task), cell=cell, history=history
     )
@@ -99,10 +101,23 @@ def _transformer(task: Task, **arguments: Any) -> Network[Any]:
     return CausalTransformer(task.observation_space.shape[0], num_outputs=_num_outputs(task), **arguments)
 
 
+def _noisy_rates(task: Task, num_units: int | None = None, **arguments: Any) -> Network[Any]:
+    settings: dict[str, Any] = {"start_bias": 0.0, "step_time": task.step_time}
+    if task.step_time is None:  # steps without a duration last one time constant
+        settings |= {"start_bias": 0.2, "step_time": 1.0, "substeps": 5}
+    if task.objective == "log_likelihood":
+        settings |= {"start_bias": 0.7, "gain": 100.0, "logistic": True}
+    units = {"squared_error": 40, "log_likelihood": 25}.get(task.objective or "", 64)
+    return NoisyRates(
+        task.observation_space.shape[0], num_units or units, _num_outputs(task), **{**settings, **arguments}
+    )
+
+
 _SLOW = {"learning_rate": 1e-3, "updates": 1500, "evaluate_every": 100}
 
 LEARNERS: dict[str, type[Learner[Any]]] = {
     "supervised": SupervisedLearner,
+    "three-factor": ThreeFactorLearner,
 }
 
 AGENTS: dict[str, AgentSpec] = {
@@ -117,8 +132,15 @@ AGENTS: dict[str, AgentSpec] = {
     ),
     "rnn": AgentSpec("Elman network with the published read-out", _recurrent, {"cell": "rnn"}, _SLOW),
     "gru": AgentSpec("gated recurrent units with the published read-out", _recurrent, {"cell": "gru"}, _SLOW),
-    "lstm": AgentSpec("long short-term memory with the published read-out", _recurrent, {"cell": "lstm"}, _SLOW),
+    "lstm": AgentSpec(
+        "long short-term memory with the published read-out", _recurrent, {"cell": "lstm"}, _SLOW
+    ),
     "transformer": AgentSpec("small causal transformer", _transformer, learner=_SLOW),
+    "three-factor": AgentSpec(
+        "noisy rates that learn by reward-modulated Hebbian plasticity, without back-propagation",
+        _noisy_rates,
+        method="three-factor",
+    ),
     "oracle": AgentSpec("the task's named ideal observer", kind="oracle"),
     "random": AgentSpec("uniform actions", kind="random"),
 }
@@ -192,8 +214,8 @@ def make(
     elif not isinstance(learner, how.Config):
         raise TypeError(f"{type(learner).__name__} given for {how.__name__}; expected {how.Config.__name__}.")
     place = resolve_device(device)
-    # Initial weights come from torch's global generator, as its layers are written; fork it, so that making an agent
-    # changes nobody else's random numbers.
+    # Initial weights come from torch's global generator, as its layers are written; fork it, so that making
+    # an agent changes nobody else's random numbers.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _built(name, spec, task, arguments)
@@ -207,7 +229,9 @@ def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any])
     except TypeError as error:
         if arguments and "unexpected keyword" in str(error):
             accepted = sorted(set(inspect.signature(spec.build).parameters) - {"task", "arguments"})
-            raise TypeError(f"agent {name!r}: {error}. Beside the network's own options it takes {accepted}.") from error
+            raise TypeError(
+                f"agent {name!r}: {error}. Beside the network's own options it takes {accepted}."
+            ) from error
         raise
 
 
@@ -224,7 +248,9 @@ def load(path: str | os.PathLike[str], task: Task | str | None = None, device: s
     """
     content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict) or content.get("format") != NetworkAgent._FORMAT:
-        raise ValueError(f"{os.fspath(path)!r} is not an agent of this suite (no format number {NetworkAgent._FORMAT}).")
+        raise ValueError(
+            f"{os.fspath(path)!r} is not an agent of this suite (no format number {NetworkAgent._FORMAT})."
+        )
     if task is None:
         module, _, qualname = content["task"].partition(":")
         task = getattr(importlib.import_module(module), qualname)(**content["task_kwargs"])

@@ -24,23 +24,28 @@ class SupervisedConfig(GradientConfig):
     Attributes:
         updates: Number of updates, each on a batch of fresh episodes.
         batch_size: Episodes per update.
-        evaluate_every: Updates between evaluations on the validation split; the best of those networks is kept.
+        evaluate_every: Updates between evaluations on the validation split; the best of those networks is
+            kept.
         validation_episodes: Episodes per such evaluation, the same ones each time.
         log_every: Updates between log rows.
-        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is chosen by it.
+        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is
+            chosen by it.
         learning_rate: Adam's step size at the start.
-        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant" keeps it.
+        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
+            keeps it.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
         max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
         weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
+        epsilon: Adam's epsilon, added to the root of the second moment.
+        burn_in: First updates in which everything is worked out but no step is taken.
     """
 
 
 def supervised_loss(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Weighted mean loss of outputs (T, B, K).
 
-    Cross-entropy in nats for targets (T, B) of dtype int64 (-1: nothing is right, no loss); squared error, averaged over
-    the K outputs, for targets (T, B, K). Weights (T, B).
+    Cross-entropy in nats for targets (T, B) of dtype int64 (-1: nothing is right, no loss); squared error,
+    averaged over the K outputs, for targets (T, B, K). Weights (T, B).
     """
     if targets.dtype == torch.int64:
         losses = F.cross_entropy(
@@ -71,7 +76,7 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         )
         inputs = torch.as_tensor(episodes.observations, device=agent.device)
         agent.network.train()
-        outputs, _ = agent.network(inputs, start)
+        outputs, _ = agent.network(inputs, start, agent.resets(episodes))
         row = {}
         if log:
             answers = outputs.detach()

@@ -20,7 +20,7 @@ from gymnasium import spaces
 
 from plastic_envs.streams import RowStreams, episode_seeds
 
-__all__ = ["Association", "Episodes", "Field", "Policy", "Task", "rollout"]
+__all__ = ["Association", "Episodes", "Field", "Policy", "Task", "rollout", "scalars"]
 
 
 @dataclass
@@ -143,6 +143,11 @@ class Task(ABC):
         fields: Named parts of the observation; together they cover it.
         association: The question-and-answer structure of the observation, where the task has one.
         closed_loop: Whether actions change what is seen later, so that an agent must be stepped.
+        step_time: Duration of a step in units of a neuron's time constant, where the task runs in continuous
+            time.
+        objective: What the reward is, where it has a closed form that learners may use: "squared_error"
+            (minus the squared distance of action and target) or "log_likelihood" (of a target of 0 or 1,
+            given its probability).
         info_facts: Names of the `step_facts` that the environments show in `info`.
         score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
         chance: Score of an agent that knows the rules but has seen nothing.
@@ -154,9 +159,12 @@ class Task(ABC):
     fields: tuple[Field, ...] = ()
     association: Association | None = None
     closed_loop: bool = False
+    step_time: float | None = None
+    objective: str | None = None
     info_facts: tuple[str, ...] = ()
     score_name: str = "accuracy"
     chance: float
+    _reset_steps: npt.NDArray[np.bool_] | None = None  # (T,), once it has been asked for
 
     # ---- episodes -------------------------------------------------------------------------------
 
@@ -205,6 +213,32 @@ class Task(ABC):
         right = counts & (episodes.targets[steps, rows] == actions)
         return np.asarray(right, dtype=np.float32)
 
+    def loss_weights(self, episodes: Episodes) -> npt.NDArray[np.float32]:
+        """How much each step counts in what is learned, (T, B); 0 where the answer has no effect.
+
+        Default: `episodes.weights`. A task whose score leaves out answers that are worth learning
+        all the same (those of practice trials) says so here.
+        """
+        return episodes.weights
+
+    def resets_in(
+        self, observations: npt.NDArray[np.float32], steps: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Where an agent that is fed one observation at a time forgets its activity first, (K,).
+
+        What `Episodes.resets` tells of whole episodes, for an agent that has only what it sees and the number of
+        steps it has lived. Default: resets come at the same steps in every episode. A task in which they do not
+        shows them in its observations, and reads them off here.
+
+        Args:
+            observations: (K, O).
+            steps: (K,), number of each observation in its episode.
+        """
+        if self._reset_steps is None:
+            self._reset_steps = self.sample(np.random.default_rng(0), 1).resets[:, 0]
+        known = self._reset_steps
+        return np.asarray(known[np.minimum(steps, len(known) - 1)] & (steps < len(known)))
+
     # ---- scores ---------------------------------------------------------------------------------
 
     def step_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -216,8 +250,10 @@ class Task(ABC):
         weights = episodes.weights.astype(np.float64)
         return np.asarray((self.step_scores(episodes, actions) * weights).sum(0) / weights.sum(0))
 
-    def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, float]:
+    def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:
         """Named figures of a set of played episodes, `score` among them; shares as fractions.
+
+        A figure is a float, or a list of floats (or of such lists), as in "by distance". See `scalars`.
 
         Args:
             episodes: The episodes as played.
@@ -272,6 +308,11 @@ class Task(ABC):
             if candidate.name == name:
                 return candidate
         raise KeyError(f"no observation field {name!r}; this task has {[f.name for f in self.fields]}.")
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that are single numbers: what a curve over training can show."""
+    return {name: value for name, value in metrics.items() if not isinstance(value, list)}
 
 
 def rollout(task: Task, policy: Policy, episodes: Episodes) -> npt.NDArray[Any]:

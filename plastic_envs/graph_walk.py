@@ -154,7 +154,7 @@ class GraphTask(Task):
         return self if split == self.split else self.remake(split=split)
 
     def probes(self) -> dict[str, Task]:
-        """The task with labels permuted in every episode (or no longer so), and on train graphs (if on others)."""
+        """The task with labels permuted in every episode (or no longer so), and that on train graphs."""
         other = "labels_as_drawn" if self.permute_labels else "labels_permuted"
         probes: dict[str, Task] = {other: self.remake(permute_labels=not self.permute_labels)}
         if self.split != "train":
@@ -419,10 +419,11 @@ class GraphWalk(GraphTask):
 
         Args:
             episodes: The episodes.
-            ideal_walks: On how many of the walks the ideal observer is run too. None: on all of them where it takes
-                milliseconds a walk (at most 12 nodes) and its assumptions hold (G(n, p), uniform walks, no
-                drift), on none elsewhere.
-            rng: What it samples with; by default always the same numbers, so that equal episodes get equal scores.
+            ideal_walks: On how many of the walks the ideal observer is run too. None: on all of them where it
+                takes milliseconds a walk (at most 12 nodes) and its assumptions hold (G(n, p), uniform walks,
+                no drift), on none elsewhere.
+            rng: What it samples with; by default always the same numbers, so that equal episodes get equal
+                scores.
         """
         from plastic_envs.graph_reference import reference_scores
 

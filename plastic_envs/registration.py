@@ -13,12 +13,18 @@ from plastic_envs.views import build_task
 __all__ = ["ENVIRONMENTS", "make_task", "register_all"]
 
 _GRAPH = "plastic_envs.graph_walk:GraphWalk"
+_TRANSITIVE = "plastic_envs.transitive:TransitiveInference"
+_STIMULUS = "plastic_envs.stimulus_coding:StimulusCoding"
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "PlasticGraph-standard-v0": {"task": _GRAPH, "labelling": "standard"},
     "PlasticGraph-disjoint-v0": {"task": _GRAPH, "labelling": "disjoint"},
     "PlasticGraph-switch-v0": {"task": _GRAPH, "labelling": "disjoint", "num_segments": 5},
     "PlasticGraph-explore-v0": {"task": "plastic_envs.graph_explore:GraphExplore"},
+    "TransitiveInference-v0": {"task": _TRANSITIVE},
+    "TransitiveInference-linking-v0": {"task": _TRANSITIVE, "num_items": 8, "schedule": "linking"},
+    "StimulusCoding-estimation-v0": {"task": _STIMULUS, "readout": "estimation", "num_steps": 2000},
+    "StimulusCoding-classification-v0": {"task": _STIMULUS, "readout": "classification", "num_steps": 2000},
 }
 
 

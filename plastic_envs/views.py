@@ -64,7 +64,7 @@ def _drawn(
     return draw(episodes, row, step, actions)
 
 
-class TaskEnv(gym.Env[npt.NDArray[np.float32], Any]):
+class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
     """One episode at a time.
 
     `info` describes the observation that it comes with: `target` (the right response to it; -1 where nothing
@@ -308,9 +308,11 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
     def _refill(self, envs: npt.NDArray[np.bool_]) -> None:
         """Fill every column that no environment is playing or has still ahead."""
         if self._slots == 0:
-            one = self.task.generate(RowStreams(np.zeros(1, dtype=np.uint64))).observations.nbytes
-            ahead = max(1, min(_EPISODES_AHEAD, _BYTES_AHEAD // one))
-            self._slots = 1 + -(-ahead // self.num_envs)
+            one = _num_bytes(self.task.generate(RowStreams(np.zeros(1, dtype=np.uint64))))
+            most = 1 + -(-_EPISODES_AHEAD // self.num_envs)
+            # Episodes that are too large to hold any ahead are made when they are needed, one slot per
+            # environment.
+            self._slots = max(1, min(most, _BYTES_AHEAD // (one * self.num_envs)))
         playing = 0 if self._episodes is None else (~envs).astype(np.int64)
         missing = self._slots - self._fresh - playing
         ahead_of, seeds_of = [], []
@@ -348,6 +350,12 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             info[name] = value
             info[f"_{name}"] = self._all_true.copy()
         return info
+
+
+def _num_bytes(episodes: Episodes) -> int:
+    """Memory of the arrays that grow with the length of episodes."""
+    arrays = [getattr(episodes, name) for name in Episodes._TIME_FIRST]
+    return sum(array.nbytes for array in (*arrays, *episodes.step_facts.values()))
 
 
 def _overwritten(old: Episodes, columns: npt.NDArray[np.int64], new: Episodes) -> Episodes:

@@ -44,8 +44,8 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     Metrics (fractions): `long_walk/accuracy` over all moves, `long_walk/last_500`, `long_walk/mean_rolling`
     (the published figure: the mean over one walk of the mean of the last 100 predictions);
     `boundaries/accuracy`, `boundaries/mean_rolling`, and `boundaries/predictions_to_regain`, see
-    `predictions_to_regain` (null: never); `long_walk/seen_late`, the accuracy on keys seen before in the last 500
-    moves; `boundaries/share_of_table/<s>`, accuracy on graph s over that of an undirected table that is
+    `predictions_to_regain` (null: never); `long_walk/seen_late`, the accuracy on keys seen before in the last
+    500 moves; `boundaries/share_of_table/<s>`, accuracy on graph s over that of an undirected table that is
     emptied at every change of graph, on the same walks, and `boundaries/share_of_table`, the worst of them.
 
     Arrays: `long_walk/hits` and `boundaries/hits` (M, B) bool, whether each prediction was right;
@@ -220,8 +220,10 @@ def _shares_of_table(
     starts: npt.NDArray[np.integer[Any]],
 ) -> list[float]:
     """Accuracy on each graph over that of an undirected table, emptied at every change, on the same walks."""
-    names = ("node", "action", "next_node", "degree", "segment")
-    rates = table_rates(*(moves[name] for name in names), task.num_nodes, task.num_actions)
+    rates = table_rates(
+        moves["node"], moves["action"], moves["next_node"], moves["degree"], moves["segment"],
+        task.num_nodes, task.num_actions,
+    )  # fmt: skip
     parts = zip(np.split(hits, starts[1:]), np.split(rates["undirected_no_credit"], starts[1:]), strict=True)
     return [float(ours.mean() / table.mean()) for ours, table in parts]
 

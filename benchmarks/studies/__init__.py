@@ -1,4 +1,4 @@
-"""Published systems, one study each: which runs it takes, and what of theirs stands beside what was published.
+"""Published systems, one study each: its runs, and what they found beside what was published.
 
 A study is a module with
 
@@ -7,7 +7,8 @@ A study is a module with
 * `table(results)`: rows "quantity, published, ours";
 * `figures(results)`: (name, caption, figure) beyond those that each run draws of itself.
 
-`results` maps the name of a planned group to its finished runs. Adding a study is a module here and a line in `STUDIES`.
+`results` maps the name of a planned group to its finished runs. Adding a study is a module here and a line in
+`STUDIES`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,25 @@ STUDIES: dict[str, str] = {
     "graph-walk": "benchmarks.studies.graph_walk",
 }
 
-# Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom, so that means over few seeds get honest intervals.
-_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+# Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom, so that means over few seeds get
+# honest intervals.
+_T_95 = (
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+)
 
 
 @dataclass(frozen=True)

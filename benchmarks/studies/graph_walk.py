@@ -1,4 +1,4 @@
-"""The graph walk: fast weights against their ceiling, the published network, and recurrent and attention baselines.
+"""The graph walk: fast weights beside their ceiling, the published network, recurrence and attention.
 
 Published figures: one run each, 8 nodes and 10 labels, four GPUs.
 """
@@ -52,7 +52,10 @@ def plan() -> list[Planned]:
         Planned("disjoint-rnn", {"agent": "rnn", "env": _DISJOINT, "learner.watch_test": True}),
         Planned("standard-plastic", {"agent": "plastic", "env": _STANDARD}, seeds=(0, 1, 2)),
         Planned("standard-published", {"agent": "plastic-published", "env": _STANDARD}),
-        Planned("standard-rnn", {"agent": "rnn", "env": _STANDARD, "env_kwargs": {"mode": "predict"}, "updates": 2400}),
+        Planned(
+            "standard-rnn",
+            {"agent": "rnn", "env": _STANDARD, "env_kwargs": {"mode": "predict"}, "updates": 2400},
+        ),
         *(_baseline(a, h, p) for a in _BASELINES for h in (0, 1) for p in (False, True)),
         Planned(
             "large-plastic",
@@ -88,7 +91,12 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
         rows.append(Row.of(quantity, published, values))
 
     add("disjoint-plastic", "disjoint, plastic: test accuracy", "0.860", "score")
-    add("disjoint-plastic", "disjoint, plastic: CPU seconds of training", "12.4 min on 4 GPUs", "train_seconds")
+    add(
+        "disjoint-plastic",
+        "disjoint, plastic: CPU seconds of training",
+        "12.4 min on 4 GPUs",
+        "train_seconds",
+    )
     add("disjoint-plastic", "disjoint: ideal observer on the same walks", "", "reference/ideal_observer")
     add("disjoint-plastic", "disjoint: undirected table with a guess (oracle)", "", "oracle")
     add("disjoint-plastic", "disjoint, plastic: train split", "0.877", "train_split/score")
@@ -96,7 +104,12 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
     for kind in ("seen", "reverse", "new"):
         add("disjoint-plastic", f"disjoint, plastic: {kind} keys", "", f"accuracy_{kind}")
     add("disjoint-published", "disjoint, plastic-published: test accuracy", "0.860", "score")
-    add("disjoint-published", "disjoint, plastic-published: CPU seconds of training", "12.4 min on 4 GPUs", "train_seconds")
+    add(
+        "disjoint-published",
+        "disjoint, plastic-published: CPU seconds of training",
+        "12.4 min on 4 GPUs",
+        "train_seconds",
+    )
     add("disjoint-rnn", "disjoint, rnn shown completed moves: test accuracy", "", "score")
     add("disjoint-rnn", "disjoint, rnn shown completed moves: train split", "", "train_split/score")
     for agent in _BASELINES:
@@ -105,26 +118,58 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
                 group = f"baseline-{agent}-{_variant(history, permuted)}"
                 named = f"disjoint, {agent}, {_spoken(history, permuted)}"
                 published = "0.270" if (agent, history, permuted) == ("rnn", 0, False) else ""
-                add(group, f"{named}: test accuracy", published, "labels_as_drawn/score" if permuted else "score")
+                add(
+                    group,
+                    f"{named}: test accuracy",
+                    published,
+                    "labels_as_drawn/score" if permuted else "score",
+                )
                 add(group, f"{named}: train split", "0.947" if published else "", "train_split/score")
-                add(group, f"{named}: new keys, test", "", "labels_as_drawn/accuracy_new" if permuted else "accuracy_new")
+                add(
+                    group,
+                    f"{named}: new keys, test",
+                    "",
+                    "labels_as_drawn/accuracy_new" if permuted else "accuracy_new",
+                )
     add("standard-plastic", "standard, plastic: test accuracy", "0.870", "score")
     add("standard-published", "standard, plastic-published: test accuracy", "0.870", "score")
     add("standard-rnn", "standard, rnn: test accuracy", "0.865", "score")
     for agent, published in (("plastic", "0.984"), ("published", "0.984")):
         group = f"disjoint-{agent}"
-        add(group, f"disjoint, {agent}, 2000-step walk: mean rolling accuracy", published, "long_walk/mean_rolling")
-        add(group, f"disjoint, {agent}: predictions to regain 0.95 after a switch", "100-250 (state reset)", "boundaries/predictions_to_regain")
+        add(
+            group,
+            f"disjoint, {agent}, 2000-step walk: mean rolling accuracy",
+            published,
+            "long_walk/mean_rolling",
+        )
+        add(
+            group,
+            f"disjoint, {agent}: predictions to regain 0.95 after a switch",
+            "100-250 (state reset)",
+            "boundaries/predictions_to_regain",
+        )
     large = "50 nodes, 15 labels, T = 500"
-    add("large-plastic", f"{large}: accuracy / undirected table", '"near 100 %"', "score", "reference/undirected_no_credit")
+    add(
+        "large-plastic",
+        f"{large}: accuracy / undirected table",
+        '"near 100 %"',
+        "score",
+        "reference/undirected_no_credit",
+    )
     add("large-plastic", f"{large}: CPU seconds of training", "", "train_seconds")
     add("large-plastic", f"{large}: seen keys in moves 1500-2000", "", "long_walk/seen_late")
-    add("large-plastic", f"{large}: share of each graph's own table over four switches, worst", "", "boundaries/share_of_table")
+    add(
+        "large-plastic",
+        f"{large}: share of each graph's own table over four switches, worst",
+        "",
+        "boundaries/share_of_table",
+    )
     return rows
 
 
 def _spoken(history: int, permuted: bool) -> str:
-    return f"{'with' if history else 'without'} the previous move, labels {'permuted' if permuted else 'as drawn'} in training"
+    shown, labels = "with" if history else "without", "permuted" if permuted else "as drawn"
+    return f"{shown} the previous move, labels {labels} in training"
 
 
 def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
@@ -132,16 +177,15 @@ def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Fi
     if not any(group.startswith("baseline-") for group in results):
         return []
     caption = (
-        "Recurrent and attention baselines on walks shown node by node, trained on fresh graphs of the train split. What "
-        "they gain on the train split beyond the dotted line (a table that starts empty) is knowledge of its labels; on "
-        "the test split that knowledge is wrong."
+        "Recurrent and attention baselines on walks shown node by node, trained on fresh graphs of the train "
+        "split. Dotted: a table that starts empty and looks up moves in the direction they were made."
     )
     return [("baselines", caption, _baseline_curves(results))]
 
 
 @styled
 def _baseline_curves(results: Mapping[str, Sequence[Results]]) -> Figure:
-    """One panel per setting: accuracy on the train split's validation graphs (dashed) and on test graphs (solid)."""
+    """A panel per setting: accuracy on graphs of the train split (dashed) and of the test split (solid)."""
     figure = Figure(figsize=(9.0, 5.8), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     for history in (0, 1):
@@ -153,8 +197,18 @@ def _baseline_curves(results: Mapping[str, Sequence[Results]]) -> Figure:
                         curve = run.curves[tag]
                         share = curve.updates / max(1, curve.updates[-1])
                         axes.plot(share, curve.values, style, color=colour, label=f"{agent}, {split} split")
-                    axes.axhline(run.metrics["reference/directed_no_credit"], color="#6b6b6b", linestyle=":", linewidth=0.9)
-            axes.set(title=_spoken(history, permuted), ylim=(0.0, 1.0), xlim=(0.0, 1.0), yticks=np.linspace(0, 1, 6))
+                    axes.axhline(
+                        run.metrics["reference/directed_no_credit"],
+                        color="#6b6b6b",
+                        linestyle=":",
+                        linewidth=0.9,
+                    )
+            axes.set(
+                title=_spoken(history, permuted),
+                ylim=(0.0, 1.0),
+                xlim=(0.0, 1.0),
+                yticks=np.linspace(0, 1, 6),
+            )
     for axes in panels[-1]:
         axes.set_xlabel("share of training")
     for axes in panels[:, 0]:

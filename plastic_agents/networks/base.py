@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Generic
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import torch
 from torch import nn
 from typing_extensions import TypeVar
 
-__all__ = ["Network", "State", "StateT", "detach", "published_decoder", "recall", "where_rows"]
+__all__ = [
+    "Network",
+    "Recording",
+    "State",
+    "StateT",
+    "Stream",
+    "detach",
+    "in_stretches",
+    "published_decoder",
+    "recall",
+    "where_rows",
+]
 
 State = tuple[Any, ...]
 """What a network remembers: a NamedTuple of tensors, each with the batch as its first axis."""
@@ -29,15 +41,28 @@ class Network(nn.Module, ABC, Generic[StateT]):
     given and returns; it keeps nothing itself, and never writes into the state it was given. What is
     learned slowly is a parameter.
 
+    A task may ask for activity to be forgotten within an episode, between two trials say: where `resets` is
+    true, a row forgets its activity *before* that step and keeps its fast weights. Each network's docstring
+    says what its activity is; `fast_weights` names the rest.
+
+    A subclass writes `initial_state` and `run`.
+
     Attributes:
         num_features: F, size of the last hidden layer's activity.
         num_outputs: O.
         readout: Maps features (..., F) to outputs (..., O).
+        value: Maps features (..., F) to an estimate of the return to come (..., 1), where there is such a head;
+            see `add_value_head`.
+        fast_weights: Names of the state's entries that no reset touches; the others are activity.
+        keep_activity: Ignore resets, so that activity is carried through the whole episode.
     """
 
     num_features: int
     num_outputs: int
     readout: nn.Module
+    value: nn.Module | None = None
+    fast_weights: ClassVar[tuple[str, ...]] = ()
+    keep_activity: bool = False
 
     @abstractmethod
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> StateT:
@@ -50,29 +75,186 @@ class Network(nn.Module, ABC, Generic[StateT]):
         """
 
     @abstractmethod
-    def features(self, inputs: torch.Tensor, state: StateT | None = None) -> tuple[torch.Tensor, StateT]:
-        """Run without the readout.
+    def run(
+        self, inputs: torch.Tensor, state: StateT, resets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, StateT]:
+        """What `features` does, its arguments checked and filled in.
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: Where to start.
+            resets: (T, B) bool with at least one true entry, or None if there are no resets.
 
         Returns:
             The features (T, B, F) and the state after the last step.
         """
 
-    def forward(self, inputs: torch.Tensor, state: StateT | None = None) -> tuple[torch.Tensor, StateT]:
+    def features(
+        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, StateT]:
+        """Run without the readout.
+
+        Args:
+            inputs: (T, B, I).
+            state: Where to start; None means `initial_state(B)`.
+            resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
+
+        Returns:
+            The features (T, B, F) and the state after the last step.
+        """
+        return self.run(inputs, *self.prepared(inputs, state, resets))
+
+    def both(
+        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, StateT]:
+        """Outputs (T, B, O), features (T, B, F) and state at once, for learners with heads of their own."""
+        features, state = self.features(inputs, state, resets)
+        return self.readout(features), features, state
+
+    def forward(
+        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, StateT]:
         """Run over a sequence.
 
         Args:
             inputs: (T, B, I).
             state: Where to start; None means `initial_state(B)`.
+            resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
 
         Returns:
             The outputs (T, B, O) and the state after the last step.
         """
-        features, state = self.features(inputs, state)
-        return self.readout(features), state
+        outputs, _, state = self.both(inputs, state, resets)
+        return outputs, state
+
+    def stream(
+        self, state: StateT, resets: torch.Tensor | None = None, *, record: bool = False
+    ) -> Stream[StateT]:
+        """Begin a sequence whose inputs come one at a time, as they do from an environment; see `Stream`.
+
+        Args:
+            state: Where to start; B rows.
+            resets: (T, B) bool for the whole of the sequence to come; None: nowhere.
+            record: Whether `Stream.recorded` will be called.
+        """
+        return Stream(self, state, resets, record=record)
+
+    def add_value_head(self) -> None:
+        """Make sure that there is a `value`: Linear(F -> 1), torch's initialisation."""
+        if self.value is None:
+            self.value = nn.Linear(self.num_features, 1)
+
+    def prepared(
+        self, inputs: torch.Tensor, state: StateT | None, resets: torch.Tensor | None
+    ) -> tuple[StateT, torch.Tensor | None]:
+        """The state to start from, and the resets that change anything.
+
+        Raises:
+            ValueError: If `resets` does not fit the inputs.
+        """
+        if resets is not None:
+            if resets.shape != inputs.shape[:2] or resets.dtype != torch.bool:
+                raise ValueError(
+                    f"resets: got {resets.dtype} of shape {tuple(resets.shape)}, expected bool of shape "
+                    f"{tuple(inputs.shape[:2])}, one entry per step and row; pass None for no resets."
+                )
+            if self.keep_activity or not bool(resets.any()):
+                resets = None
+        return (self.initial_state(inputs.shape[1]) if state is None else state), resets
+
+
+class Recording(NamedTuple):
+    """What a recorded `Stream` amounts to, as if the sequence had been passed whole, with gradients.
+
+    Attributes:
+        outputs: (T, B, O).
+        features: (T, B, F).
+        state: After the last step.
+    """
+
+    outputs: torch.Tensor
+    features: torch.Tensor
+    state: State
+
+
+class Stream(Generic[StateT]):
+    """A sequence that is fed step by step without gradients, and may be had whole with gradients afterwards.
+
+    This is how a network is trained in a task that answers back: play first; then, as the actions taken are constants
+    of the gradient, differentiate the sequence that came of it. This plain form runs the network a second time; a
+    network that can reuse what the steps found overrides `Network.stream`.
+
+    Args:
+        network: The network.
+        state: Where to start; B rows.
+        resets: (T, B) bool; None: nowhere.
+        record: Whether `recorded` will be called, so that the inputs must be kept.
+
+    Attributes:
+        state: The state after the last step fed.
+    """
+
+    def __init__(
+        self, network: Network[StateT], state: StateT, resets: torch.Tensor | None, *, record: bool
+    ) -> None:
+        self.network, self.state, self._start, self._resets = network, state, state, resets
+        self._record, self._steps, self._inputs = record, 0, list[torch.Tensor]()
+
+    @torch.no_grad()
+    def step(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, O) for the next inputs (B, I)."""
+        resets = None if self._resets is None else self._resets[self._steps : self._steps + 1]
+        outputs, self.state = self.network(inputs[None], self.state, resets)
+        self._steps += 1
+        if self._record:
+            self._inputs.append(inputs)
+        return outputs[0]
+
+    def recorded(self) -> Recording:
+        """The sequence fed so far, with gradients to the network's parameters.
+
+        Raises:
+            RuntimeError: If nothing was recorded.
+        """
+        if not self._inputs:
+            raise RuntimeError("no step was recorded; pass record=True and call step() first.")
+        resets = None if self._resets is None else self._resets[: self._steps]
+        return Recording(*self.network.both(torch.stack(self._inputs), self._start, resets))
+
+
+def in_stretches(
+    run: Callable[[torch.Tensor, StateT], tuple[torch.Tensor, StateT]],
+    inputs: torch.Tensor,
+    state: StateT,
+    resets: torch.Tensor | None,
+    forgotten: StateT,
+    fast_weights: tuple[str, ...] = (),
+) -> tuple[torch.Tensor, StateT]:
+    """Run something that knows no resets over the stretches between them.
+
+    Args:
+        run: Maps inputs (S, B, I) and a state to something (S, B, ...) and the next state.
+        inputs: (T, B, I).
+        state: Where to start.
+        resets: (T, B) bool; None: nowhere.
+        forgotten: A state whose activity is that of an episode's start.
+        fast_weights: Names of the entries that are kept.
+
+    Returns:
+        What `run` gave for all steps, and the state after the last.
+    """
+    if resets is None:
+        return run(inputs, state)
+    cuts = resets.any(1).nonzero()[:, 0].tolist()
+    edges = [*([] if cuts[:1] == [0] else [0]), *cuts, inputs.shape[0]]
+    pieces = []
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        if first in cuts:
+            kept = {name: getattr(state, name) for name in fast_weights}
+            state = where_rows(resets[first], forgotten, state)._replace(**kept)  # type: ignore[attr-defined]
+        piece, state = run(inputs[first:last], state)
+        pieces.append(piece)
+    return torch.cat(pieces), state
 
 
 def where_rows(mask: torch.Tensor, a: StateT, b: StateT) -> StateT:
@@ -92,12 +274,15 @@ def detach(state: StateT) -> StateT:
     return type(state)(*(tensor.detach() for tensor in state))
 
 
-def recall(inputs: torch.Tensor, past: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def recall(
+    inputs: torch.Tensor, past: torch.Tensor, resets: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Show the last few inputs beside each input.
 
     Args:
         inputs: (T, B, I).
         past: (B, k, I), the k inputs before the first, oldest first; zeros before an episode's start.
+        resets: (T, B) bool, steps from which on everything earlier is shown as zeros; None: nowhere.
 
     Returns:
         (T, B, (1 + k) I): the input, then the one before it, then the one before that; and the new `past`.
@@ -106,8 +291,17 @@ def recall(inputs: torch.Tensor, past: torch.Tensor) -> tuple[torch.Tensor, torc
     if count == 0:
         return inputs, past
     known = torch.cat([past.transpose(0, 1), inputs])  # (k + T, B, I)
-    shown = torch.cat([known[count - j : count - j + steps] for j in range(count + 1)], dim=-1)
-    return shown, known[steps:].transpose(0, 1)
+    shown = [known[count - j : count - j + steps] for j in range(count + 1)]
+    if resets is None:
+        return torch.cat(shown, dim=-1), known[steps:].transpose(0, 1)
+    number = resets.cumsum(
+        0
+    )  # (T, B), which stretch a step belongs to; what came before belongs to stretch 0
+    stretch = torch.cat([number.new_zeros(count, inputs.shape[1]), number])
+    same = [stretch[count - j : count - j + steps] == number for j in range(count + 1)]
+    shown = [part * alike.unsqueeze(2) for part, alike in zip(shown, same, strict=True)]
+    kept = known[steps:] * (stretch[steps:] == number[-1]).unsqueeze(2)
+    return torch.cat(shown, dim=-1), kept.transpose(0, 1)
 
 
 def published_decoder(num_features: int, num_outputs: int) -> nn.Sequential:

@@ -1,14 +1,16 @@
 """The suite's fast-weight network: one layer of associative memory, written at every step of an episode.
 
-A step writes associations key -> value into fast weights by the delta rule and reads them back with a query. There are two
-ways to form keys:
+A step writes associations key -> value into fast weights by the delta rule and reads them back with a query.
+There are two ways to form keys:
 
-* **bound**: where the task names the fields of its observation that pose a question (`cue`) and the one that answers it
-  (`outcome`), the key of a cue is the normalised elementwise product of one learned embedding per cue field, and a
-  value is the outcome's own one-hot pattern. Three more memories, plain Hebbian, are keyed by each cue field alone and by
-  a constant: they know "what was seen with this node", "with this label", "at all". The read-out scores every candidate
-  outcome by one small network, shared by all candidates, over what the four memories say of it and whether it is
-  part of the cue. It never sees the cue itself, so it cannot learn which answers the training data favour.
+* **bound**: where the task names the fields of its observation that pose a question (`cue`) and the one that
+    answers it
+  (`outcome`), the key of a cue is the normalised elementwise product of one learned embedding per cue field,
+  and a value is the outcome's own one-hot pattern. Three more memories, plain Hebbian, are keyed by each cue
+  field alone and by a constant: they know "what was seen with this node", "with this label", "at all". The
+  read-out scores every candidate outcome by one small network, shared by all candidates, over what the four
+  memories say of it and whether it is part of the cue. It never sees the cue itself, so it cannot learn which
+  answers the training data favour.
 * **free**: elsewhere keys, queries and values are read off a short window of whole observations, keys as the
   normalised product of two learned projections, and the read-out sees the window and what was read.
 """
@@ -16,14 +18,14 @@ ways to form keys:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from plastic_agents.functional.fast_weights import associate, associate_loop
-from plastic_agents.networks.base import Network
+from plastic_agents.networks.base import Network, recall
 
 __all__ = ["Binding", "BoundFastWeights", "BoundState", "FreeFastWeights", "FreeState"]
 
@@ -36,9 +38,10 @@ class Binding(NamedTuple):
     Attributes:
         cue: Slices of the fields that make up the question.
         outcome: Slice of the field that answers it.
-        exchange: Index of the cue field that shows elements of the outcome's set (the node left, against the node
-            reached), or None. If there is one, every association is written in both directions.
-        chained: Whether, where no step shows an outcome, this step's exchange field is the outcome of the last step's cue.
+        exchange: Index of the cue field that shows elements of the outcome's set (the node left, against the
+            node reached), or None. If there is one, every association is written in both directions.
+        chained: Whether, where no step shows an outcome, this step's exchange field is the outcome of the
+            last step's cue.
     """
 
     cue: tuple[slice, ...]
@@ -73,7 +76,9 @@ class CandidateReadout(nn.Module):
         num_outputs: Number of logits, >= n; those beyond n are no candidates.
     """
 
-    def __init__(self, num_candidates: int, reads_per_candidate: int, hidden_size: int, num_outputs: int) -> None:
+    def __init__(
+        self, num_candidates: int, reads_per_candidate: int, hidden_size: int, num_outputs: int
+    ) -> None:
         super().__init__()
         self.num_candidates, self.num_outputs = num_candidates, num_outputs
         self.score = nn.Sequential(
@@ -81,7 +86,7 @@ class CandidateReadout(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (..., num_outputs) of features (..., n R); all zero where the features are, as nothing was asked."""
+        """Logits (..., num_outputs) of features (..., n R); all zero where the features are (not asked)."""
         logits = self.score(features.unflatten(-1, (self.num_candidates, -1)))[..., 0]
         logits = F.pad(logits, (0, self.num_outputs - self.num_candidates), value=_NO_ANSWER)
         return logits * (features != 0).any(-1, keepdim=True)
@@ -89,6 +94,8 @@ class CandidateReadout(nn.Module):
 
 class BoundFastWeights(Network[BoundState]):
     """Fast weights whose keys are bound to named fields of the observation.
+
+    Its only activity is the last question's cue; a reset forgets it.
 
     Args:
         input_size: O, size of an observation.
@@ -99,6 +106,8 @@ class BoundFastWeights(Network[BoundState]):
         path: "fast" (triangular solve) or "loop" (one write at a time); the same numbers within round-off.
         chunk: Number of writes per solve.
     """
+
+    fast_weights: ClassVar[tuple[str, ...]] = ("cue_memory", "field_memories", "seen")
 
     def __init__(
         self,
@@ -116,12 +125,15 @@ class BoundFastWeights(Network[BoundState]):
         self.num_candidates = binding.outcome.stop - binding.outcome.start
         if num_outputs < self.num_candidates:
             raise ValueError(
-                f"num_outputs={num_outputs}: the outcome field has {self.num_candidates} elements to choose from."
+                f"num_outputs={num_outputs}: expected at least one per element of the outcome field, "
+                f"which has {self.num_candidates} elements."
             )
         self.input_size, self.num_outputs = input_size, num_outputs
         self.binding, self.key_size, self.path, self.chunk = binding, key_size, path, chunk
         self.cue_sizes = [s.stop - s.start for s in binding.cue]
-        self.embeddings = nn.ParameterList(nn.Parameter(torch.randn(size, key_size)) for size in self.cue_sizes)
+        self.embeddings = nn.ParameterList(
+            nn.Parameter(torch.randn(size, key_size)) for size in self.cue_sizes
+        )
         num_memories = len(self.cue_sizes) + 2
         self.strength_logits = nn.Parameter(torch.full((num_memories,), 4.0))
         self.forgetting_logits = nn.Parameter(torch.full((num_memories,), -9.0))
@@ -140,27 +152,24 @@ class BoundFastWeights(Network[BoundState]):
             zeros(batch_size, sum(self.cue_sizes)),
         )
 
-    def features(
-        self, inputs: torch.Tensor, state: BoundState | None = None
+    def run(
+        self, inputs: torch.Tensor, state: BoundState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, BoundState]:
-        """What the memories say of every candidate.
-
-        Args:
-            inputs: (T, B, O) observations.
-            state: Fast weights before the first step; None for empty ones.
+        """What the memories say of every candidate; see `Network.run`.
 
         Returns:
-            Features (T, B, n * reads per candidate), zeros where nothing is asked, and the state after the last step.
+            Features (T, B, n * reads per candidate), zeros where nothing is asked, and the state after the
+            last step.
         """
         num_steps, batch_size = inputs.shape[:2]
-        if state is None:
-            state = self.initial_state(batch_size)
         x = inputs.transpose(0, 1)  # (T, B, O) -> (B, T, O)
         cue = torch.cat([x[..., s] for s in self.binding.cue], dim=-1)
         outcome = x[..., self.binding.outcome]
         shown = outcome.sum(-1) > 0  # (B, T): the step shows an answer
         asks = ~shown & (cue.sum(-1) > 0)
         last_cue = torch.cat((state.last_cue[:, None], cue * asks[..., None]), dim=1)
+        if resets is not None:  # the cue remembered at the start of each step
+            last_cue = last_cue * F.pad(~resets.T, (0, 1), value=True)[..., None]
         if self.binding.chained and self.binding.exchange is not None:
             # The answer to the last question is where this step's question starts.
             follows = asks & (last_cue[:, :-1].sum(-1) > 0)
@@ -243,6 +252,8 @@ class FreeState(NamedTuple):
 class FreeFastWeights(Network[FreeState]):
     """Fast weights whose keys are learned from whole observations.
 
+    Its activity is the window of the last observations; a reset empties it.
+
     Args:
         input_size: O, size of an observation.
         num_outputs: Number of outputs.
@@ -252,7 +263,10 @@ class FreeFastWeights(Network[FreeState]):
         window: Number of latest observations, the current one included, that keys and values are read off.
         path: "fast" (triangular solve) or "loop" (one write at a time).
         chunk: Number of writes per solve.
+        keep_activity: Ignore resets of activity.
     """
+
+    fast_weights: ClassVar[tuple[str, ...]] = ("memory",)
 
     def __init__(
         self,
@@ -264,6 +278,7 @@ class FreeFastWeights(Network[FreeState]):
         window: int = 3,
         path: str = "fast",
         chunk: int = 64,
+        keep_activity: bool = False,
     ) -> None:
         super().__init__()
         if path not in ("fast", "loop"):
@@ -272,7 +287,7 @@ class FreeFastWeights(Network[FreeState]):
             raise ValueError(f"window={window}: expected at least 1, the current observation.")
         self.input_size, self.num_outputs, self.num_features = input_size, num_outputs, hidden_size
         self.key_size, self.value_size, self.window = key_size, value_size, window
-        self.path, self.chunk = path, chunk
+        self.path, self.chunk, self.keep_activity = path, chunk, keep_activity
         size = window * input_size
         self.write_keys = nn.Linear(size, 2 * key_size)
         self.read_keys = nn.Linear(size, 2 * key_size)
@@ -292,15 +307,18 @@ class FreeFastWeights(Network[FreeState]):
             zeros(batch_size, self.window - 1, self.input_size),
         )
 
-    def features(
-        self, inputs: torch.Tensor, state: FreeState | None = None
+    def run(
+        self, inputs: torch.Tensor, state: FreeState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, FreeState]:
-        """Hidden units of the read-out, (T, B, hidden_size), for observations (T, B, O); each step writes, then reads."""
-        num_steps, batch_size = inputs.shape[:2]
-        if state is None:
-            state = self.initial_state(batch_size)
-        past = torch.cat((state.recent, inputs.transpose(0, 1)), dim=1)  # (B, window - 1 + T, O)
-        window = torch.cat([past[:, i : i + num_steps] for i in range(self.window)], dim=-1)  # (B, T, window * O)
+        """Hidden units of the read-out; each step writes, then reads.
+
+        (T, B, hidden_size), for observations (T, B, O).
+        """
+        num_steps = inputs.shape[0]
+        shown, recent = recall(inputs, state.recent, resets)  # newest first
+        window = (
+            shown.transpose(0, 1).unflatten(-1, (self.window, -1)).flip(2).flatten(2)
+        )  # (B, T, window * O)
 
         def product(projection: nn.Module) -> torch.Tensor:
             first, second = projection(window).chunk(2, dim=-1)
@@ -315,4 +333,4 @@ class FreeFastWeights(Network[FreeState]):
             delta=True, **extra,
         )  # fmt: skip
         hidden = self.combine(torch.cat((read, window), dim=-1)).transpose(0, 1)
-        return hidden, FreeState(memory, past[:, num_steps:])
+        return hidden, FreeState(memory, recent)

@@ -7,7 +7,7 @@ starts at random. Only the association shown is written: cue to outcome, never b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -48,7 +48,7 @@ class PublishedPlastic(Network[PublishedState]):
 
     In a *chained* task every step asks, and the next step's first cue field is the answer (a walk seen node
     by node): before answering, the network then acquires (cue of the step before) -> (first cue field of
-    this step) by itself.
+    this step) by itself. The question before is the only activity there is; a reset forgets it.
 
     A start (weights in the state) gets gradients like any other tensor; detach it for the published
     behaviour, which `initial_state` has. The fast path computes the same function as the loop and can be
@@ -72,6 +72,8 @@ class PublishedPlastic(Network[PublishedState]):
         are cue and outcome, steps that acquire and predict separately, state given and returned. What
         differs: the state is drawn from a generator of one's own.
     """
+
+    fast_weights: ClassVar[tuple[str, ...]] = ("weights",)
 
     def __init__(
         self,
@@ -122,22 +124,25 @@ class PublishedPlastic(Network[PublishedState]):
             torch.zeros(batch_size, dtype=torch.bool, device=parameter.device),
         )
 
-    def features(
-        self, inputs: torch.Tensor, state: PublishedState | None = None
+    def run(
+        self, inputs: torch.Tensor, state: PublishedState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, PublishedState]:
         """What was read from the fast weights, relu(P q), (T, B, H); zeros where nothing is asked."""
-        hidden, asks, state = self._recollect(inputs, state)
+        hidden, asks, state = self._recollect(inputs, state, resets)
         return _spread(hidden, asks), state
 
-    def forward(
-        self, inputs: torch.Tensor, state: PublishedState | None = None
-    ) -> tuple[torch.Tensor, PublishedState]:
-        """Outputs (T, B, O), zeros where nothing is asked, and the state; see `Network.forward`."""
-        hidden, asks, state = self._recollect(inputs, state)
-        return _spread(self.readout(hidden), asks), state
+    def both(
+        self,
+        inputs: torch.Tensor,
+        state: PublishedState | None = None,
+        resets: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, PublishedState]:
+        """Outputs (T, B, O) and features (T, B, H), zeros where nothing is asked, and the state."""
+        hidden, asks, state = self._recollect(inputs, *self.prepared(inputs, state, resets))
+        return _spread(self.readout(hidden), asks), _spread(hidden, asks), state
 
     def _recollect(
-        self, inputs: torch.Tensor, state: PublishedState | None
+        self, inputs: torch.Tensor, state: PublishedState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, PublishedState]:
         """Run over the sequence.
 
@@ -145,15 +150,17 @@ class PublishedPlastic(Network[PublishedState]):
             h (B, R, H) of the R steps where any row asks, which rows ask at which step (T, B), and the new
             state.
         """
-        state = self.initial_state(inputs.shape[1]) if state is None else state
         cues = torch.cat([inputs[..., part] for part in self.cue], dim=-1)  # (T, B, C)
         outcomes = inputs[..., self.outcome]
         acquires, asks = self._modes(inputs, outcomes)
         if self.chained:
-            bound, known, last_cue, has_cue = _previous(cues, asks, state.cue, state.has_cue)
+            bound, known, last_cue, has_cue = _previous(cues, asks, state.cue, state.has_cue, resets)
             acquires = asks & known
         else:
-            bound, last_cue, has_cue = cues, state.cue, state.has_cue
+            bound = cues
+            # Never set in such a network, but a state may come from elsewhere.
+            forgets = torch.zeros_like(state.has_cue) if resets is None else resets.any(0)
+            last_cue, has_cue = state.cue * ~forgets.unsqueeze(1), state.has_cue & ~forgets
 
         writes, reads = acquires.any(1).nonzero()[:, 0], asks.any(1).nonzero()[:, 0]
         writes_before = torch.searchsorted(writes, reads, right=True).tolist()
@@ -190,7 +197,11 @@ class PublishedPlastic(Network[PublishedState]):
 
 
 def _previous(
-    cues: torch.Tensor, asks: torch.Tensor, cue: torch.Tensor, has_cue: torch.Tensor
+    cues: torch.Tensor,
+    asks: torch.Tensor,
+    cue: torch.Tensor,
+    has_cue: torch.Tensor,
+    resets: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """The cue of the question before each step.
 
@@ -199,6 +210,7 @@ def _previous(
         asks: (T, B) bool, the steps that ask.
         cue: (B, C), the last question's cue before the first step.
         has_cue: (B,) bool, whether there was one.
+        resets: (T, B) bool, steps from which on earlier questions are forgotten; None: nowhere.
 
     Returns:
         The cues (T, B, C) of the questions before, whether there was one (T, B); and `cue` and `has_cue`
@@ -210,6 +222,13 @@ def _previous(
     rows = torch.arange(batch, device=asks.device)
     found = torch.cat([cue.unsqueeze(0), cues])[latest, rows]  # (T + 1, B, C); index 0 is the state's
     known = has_cue | (latest > 0)
+    if resets is not None:
+        # Questions are numbered from 1, a reset before step t stands between question t and question t + 1.
+        after = torch.arange(1, steps + 1, device=asks.device).unsqueeze(1) * resets
+        latest_reset = after.cummax(dim=0).values  # (T, B), 0 where there was none
+        latest_reset = torch.cat([latest_reset, latest_reset[-1:]])
+        known = known & ((latest_reset == 0) | (latest >= latest_reset))
+        found = found * known.unsqueeze(2)
     return found[:-1], known[:-1], found[-1], known[-1]
 
 

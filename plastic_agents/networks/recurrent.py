@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import nn
 
-from plastic_agents.networks.base import Network, published_decoder, recall
+from plastic_agents.networks.base import Network, in_stretches, published_decoder, recall
 
 __all__ = ["RecurrentState", "TorchRecurrent"]
 
@@ -32,7 +32,7 @@ class TorchRecurrent(Network[RecurrentState]):
     """One recurrent layer of torch's, then Linear(H -> M), ReLU, Linear(M -> O), M = floor(sqrt(H O)).
 
     The published baseline is `cell="rnn"` (tanh, torch's initialisation, zero start). Everything starts at
-    zero.
+    zero. All of its state is activity: where an episode resets activity, nothing is left unless `keep_activity`.
 
     Args:
         input_size: I, length of an observation.
@@ -40,6 +40,7 @@ class TorchRecurrent(Network[RecurrentState]):
         num_outputs: O.
         cell: "rnn", "gru" or "lstm".
         history: Number of earlier observations shown beside each one (zeros before the first), newest first.
+        keep_activity: Ignore resets of activity.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class TorchRecurrent(Network[RecurrentState]):
         num_outputs: int,
         cell: Literal["rnn", "gru", "lstm"] = "rnn",
         history: int = 0,
+        keep_activity: bool = False,
     ) -> None:
         super().__init__()
         if cell not in _LAYERS:
@@ -56,6 +58,7 @@ class TorchRecurrent(Network[RecurrentState]):
         if history < 0:
             raise ValueError(f"history={history}: needs 0 or more earlier observations.")
         self.input_size, self.history, self.cell = input_size, history, cell
+        self.keep_activity = keep_activity
         self.num_features, self.num_outputs = hidden_size, num_outputs
         self.layer = _LAYERS[cell]((1 + history) * input_size, hidden_size)
         self.readout = published_decoder(hidden_size, num_outputs)
@@ -69,12 +72,18 @@ class TorchRecurrent(Network[RecurrentState]):
             zeros(batch_size, self.history, self.input_size),
         )
 
-    def features(
-        self, inputs: torch.Tensor, state: RecurrentState | None = None
+    def run(
+        self, inputs: torch.Tensor, state: RecurrentState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, RecurrentState]:
-        """Activity (T, B, H) and the state; see `Network.features`."""
-        state = self.initial_state(inputs.shape[1]) if state is None else state
-        shown, past = recall(inputs, state.past)
+        """Activity (T, B, H) and the state; see `Network.run`."""
+        shown, past = recall(inputs, state.past, resets)
+        activity, state = in_stretches(
+            self._stretch, shown, state, resets, self.initial_state(inputs.shape[1])
+        )
+        return activity, state._replace(past=past)
+
+    def _stretch(self, shown: torch.Tensor, state: RecurrentState) -> tuple[torch.Tensor, RecurrentState]:
+        """Torch's layer over steps without a reset, (S, B, (1 + history) I)."""
         # Torch's own state has the layers as its first axis: (B, H) -> (1, B, H).
         hidden, cell = state.hidden.unsqueeze(0), state.cell
         if self.cell == "lstm":
@@ -82,4 +91,4 @@ class TorchRecurrent(Network[RecurrentState]):
             cell = memory.squeeze(0)
         else:
             activity, hidden = self.layer(shown, hidden)
-        return activity, RecurrentState(hidden.squeeze(0), cell, past)
+        return activity, RecurrentState(hidden.squeeze(0), cell, state.past)

@@ -34,7 +34,7 @@ class CausalTransformer(Network[TransformerState]):
 
     In every layer a step attends to itself and the `context - 1` steps before it; older ones are forgotten,
     whether the sequence is passed whole or step by step. Only distances between steps enter, so an episode
-    may go on for ever.
+    may go on for ever. All of its state is activity: a reset empties the window.
 
     Args:
         input_size: I, length of an observation.
@@ -44,6 +44,7 @@ class CausalTransformer(Network[TransformerState]):
         num_heads: Attention heads; F must be an even multiple of it.
         context: C, how many steps a layer sees.
         history: Number of earlier observations shown beside each one (zeros before the first), newest first.
+        keep_activity: Ignore resets of activity.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CausalTransformer(Network[TransformerState]):
         num_heads: int = 4,
         context: int = 256,
         history: int = 0,
+        keep_activity: bool = False,
     ) -> None:
         super().__init__()
         if num_layers < 1 or num_heads < 1 or width % (2 * num_heads):
@@ -67,6 +69,7 @@ class CausalTransformer(Network[TransformerState]):
         if history < 0:
             raise ValueError(f"history={history}: needs 0 or more earlier observations.")
         self.input_size, self.history, self.context = input_size, history, context
+        self.keep_activity = keep_activity
         self.num_features, self.num_outputs = width, num_outputs
         self.embed = nn.Linear((1 + history) * input_size, width)
         self.head_size = width // num_heads
@@ -85,24 +88,25 @@ class CausalTransformer(Network[TransformerState]):
             zeros(batch_size, self.history, self.input_size),
         )
 
-    def features(
-        self, inputs: torch.Tensor, state: TransformerState | None = None
+    def run(
+        self, inputs: torch.Tensor, state: TransformerState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, TransformerState]:
-        """Activity (T, B, F) of the last block, normalised, and the state; see `Network.features`."""
-        state = self.initial_state(inputs.shape[1]) if state is None else state
-        shown, past = recall(inputs, state.past)
+        """Activity (T, B, F) of the last block, normalised, and the state; see `Network.run`."""
+        shown, past = recall(inputs, state.past, resets)
         activity, window = self.embed(shown).transpose(0, 1), state
         # A context's length at a time, so that memory grows with T and not with its square.
-        pieces = []
+        pieces, first = [], 0
         for piece in activity.split(self.context, dim=1):
-            piece, window = self._attend(piece, window)
+            last = first + piece.shape[1]
+            piece, window = self._attend(piece, window, None if resets is None else resets[first:last].T)
             pieces.append(piece)
+            first = last
         return self.norm(torch.cat(pieces, dim=1)).transpose(0, 1), window._replace(past=past)
 
     def _attend(
-        self, activity: torch.Tensor, state: TransformerState
+        self, activity: torch.Tensor, state: TransformerState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, TransformerState]:
-        """All blocks over at most C steps, (B, S, F), with the cache before and after them."""
+        """All blocks over at most C steps, (B, S, F), with the cache before and after them; resets (B, S)."""
         steps, kept = activity.shape[1], self.context - 1
         cached = int(state.length.max()) if kept else 0  # older slots are empty in every row
         first = kept - cached
@@ -111,6 +115,15 @@ class CausalTransformer(Network[TransformerState]):
         visible = (key <= query) & (query - key <= kept)  # (S, cached + S)
         filled = key >= cached - state.length.unsqueeze(1)  # (B, cached + S)
         mask = visible & filled[:, None, None]  # (B, 1, S, cached + S), the heads alike
+        length = state.length + steps
+        if resets is not None:
+            number = resets.cumsum(
+                1
+            )  # (B, S), which stretch a step belongs to; the cache belongs to stretch 0
+            stretch = functional.pad(number, (cached, 0))
+            mask = mask & (stretch[:, None, None, :] == number[:, None, :, None])
+            since = (number == number[:, -1:]).sum(1)  # steps of the last stretch
+            length = torch.where(number[:, -1] > 0, since, length)
         turns = _turns(cached + steps, self.head_size, activity)
         all_keys, all_values = [], []
         for layer, block in enumerate(self.blocks):
@@ -119,9 +132,11 @@ class CausalTransformer(Network[TransformerState]):
             )
             all_keys.append(_last(keys, kept))
             all_values.append(_last(values, kept))
-        length = (state.length + steps).clamp_max(kept)
         return activity, TransformerState(
-            torch.stack(all_keys, dim=1), torch.stack(all_values, dim=1), length, state.past
+            torch.stack(all_keys, dim=1),
+            torch.stack(all_values, dim=1),
+            length.clamp_max(kept),
+            state.past,
         )
 
 

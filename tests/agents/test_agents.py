@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
-import plastic_agents
-import plastic_envs
 import pytest
 import torch
-from plastic_agents.supervised import SupervisedConfig, supervised_loss
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+import plastic_agents
+import plastic_envs
+from plastic_agents.supervised import SupervisedConfig, supervised_loss
+
 ENV = "PlasticGraph-disjoint-v0"
 SMALL = {"num_steps": 12}
 TINY = {"updates": 6, "batch_size": 4, "evaluate_every": 2, "validation_episodes": 5, "log_every": 1}
+GRAPHS = [env_id for env_id in plastic_envs.ENVIRONMENTS if env_id.startswith("PlasticGraph")]
 NETWORKS = [name for name, spec in plastic_agents.AGENTS.items() if spec.kind == "network"]
 
 
@@ -32,16 +34,10 @@ def weights_of(agent: plastic_agents.Agent) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", sorted(plastic_agents.AGENTS))
-@pytest.mark.parametrize("env_id", sorted(plastic_envs.ENVIRONMENTS))
-def test_every_agent_plays_every_task_through_stable_baselines(name, env_id):
-    """`evaluate_policy` takes every agent; the mean return equals the score on the same episodes for an untrained network."""
-    task = plastic_envs.make_task(env_id, num_steps=6)
-    try:
-        agent = plastic_agents.make(name, task, device="cpu")
-    except ValueError as reason:  # a pair that makes no sense says why in one line
-        assert len(str(reason)) > 20
-        assert "\n" not in str(reason)
-        return
+@pytest.mark.parametrize("env_id", GRAPHS)
+def test_every_agent_plays_every_graph_task_through_stable_baselines(name, env_id):
+    """`evaluate_policy` takes every agent as it takes its own."""
+    agent = plastic_agents.make(name, plastic_envs.make_task(env_id, num_steps=6), device="cpu")
     envs = DummyVecEnv([lambda: Monitor(gym.make(env_id, num_steps=6)) for _ in range(2)])
     envs.seed(0)
     returns, lengths = evaluate_policy(agent, envs, n_eval_episodes=4, return_episode_rewards=True)
@@ -69,13 +65,12 @@ def test_episode_start_empties_memory_row_by_row():
     """A row that starts anew answers as a fresh one does, while its neighbour goes on."""
     agent = small("plastic")
     first, second = (agent.task.sample(np.random.default_rng(s), 1).observations[:, 0] for s in (1, 2))
-    state, starts = None, np.array([True, True])
+    state, fresh_state, starts = None, None, np.array([True, True])
     for obs in first[:7]:
         _, state = agent.predict(np.stack([obs, obs]), state, starts)
         starts = np.array([False, False])
     for t, obs in enumerate(second[:5]):
         both, state = agent.predict(np.stack([obs, first[7 + t]]), state, np.array([t == 0, False]))
-        fresh_state = None if t == 0 else fresh_state
         alone, fresh_state = agent.predict(obs, fresh_state)
         if obs[-2] == 1:
             assert both[0] == alone
@@ -121,7 +116,8 @@ def test_save_load_and_go_on(tmp_path, name):
 
 
 def test_one_seed_fixes_everything_and_watching_changes_nothing():
-    """Same seed, same weights; another seed, others; evaluating and drawing in between makes no difference."""
+    """Same seed, same weights; another seed, others; evaluating and drawing in between makes no
+    difference."""
 
     class Watch:
         def on_update(self, agent, update, row):
@@ -163,13 +159,16 @@ def test_best_network_is_put_back():
 
 
 def test_a_short_training_clears_a_real_bar():
-    """Fifteen seconds of training: fast weights look up what they saw, on graphs with labels they never trained on.
+    """Fifteen seconds of training: fast weights look up what they saw, on graphs with labels they never
+    trained on.
 
-    The undirected table without guesses gets 0.924 here (graph walk, 8 nodes, T = 100); this bar is above the published
-    network's 0.860.
+    The undirected table without guesses gets 0.924 here (graph walk, 8 nodes, T = 100); this bar is above the
+    published network's 0.860.
     """
     torch.set_num_threads(1)
-    agent = plastic_agents.make("plastic", ENV, seed=0, device="cpu", learner={"updates": 150, "evaluate_every": 150})
+    agent = plastic_agents.make(
+        "plastic", ENV, seed=0, device="cpu", learner={"updates": 150, "evaluate_every": 150}
+    )
     agent.learn()
     task = agent.task.with_split("test")
     episodes = task.sample(np.random.default_rng(1), 200)
@@ -180,9 +179,9 @@ def test_a_short_training_clears_a_real_bar():
 
 
 def test_clear_errors():
-    with pytest.raises(ValueError, match="did you mean one of .*plastic"):
+    with pytest.raises(ValueError, match=r"did you mean one of .*plastic"):
         plastic_agents.make("plastik", ENV)
-    with pytest.raises(ValueError, match="did you mean one of .*disjoint"):
+    with pytest.raises(ValueError, match=r"did you mean one of .*disjoint"):
         plastic_agents.make("plastic", "PlasticGraph-disjoin-v0")
     with pytest.raises(TypeError, match="key_sise"):
         plastic_agents.make("plastic", ENV, key_sise=3)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
+
 from plastic_agents.functional import associate, associate_loop
 from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
-from torch.nn import functional as F
 
 
 def problem(num_steps: int, writes_per_step: int = 2, dtype: torch.dtype = torch.float64, seed: int = 0):
@@ -64,7 +65,9 @@ def test_gradients_against_finite_differences():
 
 def test_delta_rule_reads_back_what_it_wrote_last_and_overwrites():
     """At full strength a read returns the last value stored under a key, whatever stood there before."""
-    key = F.normalize(torch.randn(1, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)), dim=-1)
+    key = F.normalize(
+        torch.randn(1, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)), dim=-1
+    )
     keys = key.expand(1, 3, 8)
     values = torch.eye(3, dtype=torch.float64)[None]
     reads, _ = associate(
@@ -78,7 +81,7 @@ BINDING = Binding(cue=(slice(0, 4), slice(4, 9)), outcome=slice(9, 13), exchange
 
 
 def walks(num_steps: int, rows: int, chained: bool = False, seed: int = 0) -> torch.Tensor:
-    """Random observations [cue a 4 | cue b 5 | outcome 4 | unused 2], a third of them showing outcomes; patterns differ by row."""
+    """Random observations [cue a 4 | cue b 5 | outcome 4 | unused 2], some showing outcomes, each row its own."""
     g = torch.Generator().manual_seed(seed)
     inputs = torch.zeros(num_steps, rows, 15)
     for t in range(num_steps):
@@ -95,7 +98,9 @@ def walks(num_steps: int, rows: int, chained: bool = False, seed: int = 0) -> to
 def test_bound_network_streams_what_it_says_at_once(chained, path):
     """Step by step, in two halves, and whole: the same outputs and the same state."""
     torch.manual_seed(0)
-    network = BoundFastWeights(15, 6, BINDING._replace(chained=chained), key_size=7, path=path, chunk=5).double()
+    network = BoundFastWeights(
+        15, 6, BINDING._replace(chained=chained), key_size=7, path=path, chunk=5
+    ).double()
     inputs = walks(17, 3, chained).double()
     whole, end = network(inputs)
     assert whole.shape == (17, 3, 6)
@@ -110,7 +115,8 @@ def test_bound_network_streams_what_it_says_at_once(chained, path):
 
 
 def test_bound_network_paths_agree_with_gradients():
-    """The solve and the loop give the same logits and parameter gradients in float32, within 1e-5 of the largest."""
+    """The solve and the loop give the same logits and parameter gradients in float32, within 1e-5 of the
+    largest."""
     inputs, found = walks(20, 4), []
     for path in ("fast", "loop"):
         torch.manual_seed(0)
@@ -137,7 +143,8 @@ def test_bound_network_rows_are_independent_and_inputs_untouched():
 
 
 def test_readout_cannot_see_which_cue_is_asked():
-    """Relabelling the second cue field (with its embeddings) changes nothing: the read-out has no access to its identity."""
+    """Relabelling the second cue field (with its embeddings) changes nothing: the read-out has no access to
+    its identity."""
     torch.manual_seed(0)
     network = BoundFastWeights(15, 4, BINDING, key_size=7)
     inputs, order = walks(12, 3), torch.tensor([3, 1, 4, 0, 2])
@@ -169,7 +176,7 @@ def test_errors_name_the_remedy():
     """Constructor mistakes are caught where they are made."""
     with pytest.raises(ValueError, match="expected 'fast' or 'loop'"):
         BoundFastWeights(15, 4, BINDING, path="quick")
-    with pytest.raises(ValueError, match="num_outputs=3.*4 elements"):
+    with pytest.raises(ValueError, match=r"num_outputs=3.*4 elements"):
         BoundFastWeights(15, 3, BINDING)
     with pytest.raises(ValueError, match="window=0"):
         FreeFastWeights(6, 3, window=0)
