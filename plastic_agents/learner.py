@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 import numpy as np
 import torch
 
-from plastic_envs.core import Episodes, Task
+from plastic_envs.core import Episodes, Task, scalars
 
 if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
@@ -214,7 +214,7 @@ class Learner(ABC, Generic[ConfigT]):
         if cost < self.best_cost:
             self.best_cost, self.best_update = cost, self.update
             self.best_weights = copy.deepcopy(agent.network.state_dict())
-        row = {f"eval/{self.cost_name}": cost} | {f"eval/{name}": value for name, value in metrics.items()}
+        row = {f"eval/{self.cost_name}": cost} | {f"eval/{k}": v for k, v in scalars(metrics).items()}
         if self.config.watch_test:
             episodes = self.test_task.sample(self.streams.numpy(Streams.TEST_DATA), len(episodes.lengths))
             start = self.streams.torch(Streams.TEST_START)
@@ -321,7 +321,7 @@ class GradientLearner(Learner[GradientConfigT]):
             group["lr"] = rate
         loss, row = self.loss(agent, log)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(agent), self.config.max_grad_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(

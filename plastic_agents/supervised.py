@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from plastic_agents.learner import GradientConfig, GradientLearner, Streams
-from plastic_envs.core import Episodes
+from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
@@ -82,18 +82,18 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
             answers = outputs.detach()
             answers = answers.argmax(-1) if episodes.targets.ndim == 2 else answers
             row = {"train/score": self.train_task.metrics(episodes, answers.cpu().numpy())["score"]}
-        return self._cost(agent, episodes, outputs), row
+        return self._cost(agent, self.train_task, episodes, outputs), row
 
     def validation_cost(
         self, agent: NetworkAgent, episodes: Episodes, outputs: torch.Tensor, score: float
     ) -> float:
         """The loss on the validation split."""
-        return self._cost(agent, episodes, outputs).item()
+        return self._cost(agent, self.validation_task, episodes, outputs).item()
 
     @staticmethod
-    def _cost(agent: NetworkAgent, episodes: Episodes, outputs: torch.Tensor) -> torch.Tensor:
+    def _cost(agent: NetworkAgent, task: Task, episodes: Episodes, outputs: torch.Tensor) -> torch.Tensor:
         return supervised_loss(
             outputs,
             torch.as_tensor(episodes.targets, device=agent.device),
-            torch.as_tensor(episodes.weights, device=agent.device),
+            torch.as_tensor(task.loss_weights(episodes), device=agent.device),
         )

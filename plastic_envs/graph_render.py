@@ -267,8 +267,8 @@ def graph_frame(
     axes.set_ylim(-0.08, 1.08)
     _draw_graph(axes, scene)
     _draw_words(figure, scene)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _draw_graph(axes: Axes, scene: _Scene) -> None:

@@ -19,12 +19,13 @@ from benchmarks.evaluation import play
 from benchmarks.experiments import graphs
 from benchmarks.figures import GREY, colour_of, styled
 from benchmarks.results import Results, by_agent, stacked
+from plastic_agents.analysis.adaptation import predictions_to_regain, rolling_mean
 from plastic_agents.base import Agent
 from plastic_envs.graph_moves import SEEN
 from plastic_envs.graph_tables import table_rates
 from plastic_envs.graph_walk import GraphWalk
 
-__all__ = ["figures", "long_walk", "measure", "over_boundaries", "predictions_to_regain", "rolling_mean"]
+__all__ = ["figures", "long_walk", "measure", "over_boundaries"]
 
 LONG_WALK_STEPS = 2000
 WINDOW = 100  # predictions that a rolling accuracy is the mean of
@@ -32,8 +33,6 @@ _NUM_LONG_WALKS = 4
 _NUM_SWITCHING_WALKS = 16
 _NUM_SEGMENTS = 5
 _FEWEST_MOVES_PER_GRAPH = 400
-_REGAIN_WINDOW = 20
-_REGAINED = 0.95
 _WALK_SEED = 0  # not the run's: see above
 _LATE_MOVES = 500
 
@@ -99,53 +98,6 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
             ),
         ]
     return own + graphs.figures(run, runs)
-
-
-def rolling_mean(
-    hits: npt.NDArray[Any], window: int, starts: npt.NDArray[np.integer[Any]] | None = None
-) -> npt.NDArray[np.float64]:
-    """Mean of the last `window` entries at each place, of fewer at the start.
-
-    Args:
-        hits: (M, ...) values.
-        window: Number of entries.
-        starts: Places that the window does not reach back over (default: the beginning only).
-
-    Returns:
-        (M, ...).
-    """
-    if window < 1:
-        raise ValueError(f"window={window}: expected at least 1 entry.")
-    sums = np.concatenate((np.zeros_like(hits[:1], dtype=float), np.cumsum(hits, axis=0, dtype=float)))
-    place = np.arange(len(hits))
-    marks = np.zeros(len(hits), dtype=np.int64)
-    marks[0 if starts is None else starts] = 0 if starts is None else starts
-    first = np.maximum(np.maximum.accumulate(marks), place - window + 1)
-    lengths = (place - first + 1).reshape(-1, *[1] * (hits.ndim - 1))
-    means: npt.NDArray[np.float64] = (sums[place + 1] - sums[first]) / lengths
-    return means
-
-
-def predictions_to_regain(
-    hits: npt.NDArray[np.bool_], starts: npt.NDArray[np.integer[Any]], level: float = _REGAINED
-) -> int | None:
-    """Predictions after a change of graph until accuracy is back at `level`.
-
-    Accuracy is taken over all walks and all changes (not the first graph), and over the last 20 predictions
-    on the new graph.
-
-    Args:
-        hits: (M, B).
-        starts: (S,) first move on each graph; all graphs last equally long.
-        level: The accuracy to regain.
-
-    Returns:
-        The number of predictions, or None if it is not reached before the next change.
-    """
-    by_offset = np.stack([hits[s : s + len(hits) // len(starts)] for s in starts[1:]], axis=1)
-    accuracy = rolling_mean(by_offset.mean(axis=(1, 2)), _REGAIN_WINDOW)
-    reached = np.flatnonzero(accuracy >= level)
-    return int(reached[0]) + 1 if len(reached) else None
 
 
 @styled

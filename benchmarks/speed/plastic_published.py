@@ -65,7 +65,7 @@ def make(way: str, batch: int, units: int, steps: int) -> Callable[[], None]:
         network.zero_grad(set_to_none=True)
         logits = plain_step(network, walk, state.weights) if way == "plain" else network(walk, state)[0]
         loss = functional.cross_entropy(logits[:-1].flatten(0, 1), nodes[1:].flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     return step
 

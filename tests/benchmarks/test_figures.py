@@ -66,29 +66,6 @@ def test_an_agent_keeps_its_colour() -> None:
     assert figures.colour_of("somebody else") in figures.COLOURS
 
 
-def test_rolling_mean_against_a_loop() -> None:
-    rng = np.random.default_rng(0)
-    hits, starts = rng.random((50, 3)), np.array([0, 20, 35])
-    expected = np.empty_like(hits)
-    for i in range(50):
-        begin = max(s for s in starts if s <= i)
-        expected[i] = hits[max(begin, i - 9) : i + 1].mean(0)
-    np.testing.assert_allclose(graph_walk.rolling_mean(hits, 10, starts), expected)
-    np.testing.assert_allclose(graph_walk.rolling_mean(hits[:, 0], 1), hits[:, 0])
-    with pytest.raises(ValueError, match="window=0"):
-        graph_walk.rolling_mean(hits, 0)
-
-
-def test_predictions_to_regain() -> None:
-    starts = np.array([0, 100, 200])
-    hits = np.ones((300, 5), dtype=bool)
-    assert graph_walk.predictions_to_regain(hits, starts) == 1
-    hits[100:130] = hits[200:230] = False
-    # The last 20 predictions hold 19 right ones from the 49th on the new graph.
-    assert graph_walk.predictions_to_regain(hits, starts) == 49
-    assert graph_walk.predictions_to_regain(np.zeros((300, 5), dtype=bool), starts) is None
-
-
 def test_label_counts() -> None:
     labels = np.full((2, 3, 3), -1)
     labels[0, 0, 1] = labels[0, 1, 0] = 2
