@@ -2,14 +2,18 @@
 
     python benchmarks/reproduce.py --list
     python benchmarks/reproduce.py graph-walk --out results --jobs 2
+    python benchmarks/reproduce.py transitive-inference --retrain
 
 Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md,
-figures/, and every run under `<out>/<study>/runs/<group>/`. A study that was stopped goes on where it was.
+figures/, and every run under `<out>/<study>/runs/<group>/`. Networks that come with the suite are used as
+they are; with `--retrain` they are trained anew, under `<out>/<study>/retrained/<group>/`. A study that was
+stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import multiprocessing
@@ -21,31 +25,58 @@ from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
+import torch
 from tqdm import tqdm
 
+import plastic_agents
 from benchmarks.config import RunConfig, parse
 from benchmarks.figures import png
+from benchmarks.history import read_arrays, write_arrays
 from benchmarks.report import present
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.rundir import RunDirectory, write_text
-from benchmarks.studies import STUDIES, Planned, Row, study
+from benchmarks.studies import STUDIES, MeasuringStudy, Planned, Row, study
+from plastic_agents import pretrained
 
 __all__ = ["config_of", "main", "markdown", "reproduce"]
 
+_EFFORT = ("updates", "env_steps", "train_seconds", "train_wall_seconds")
+"""Metrics of a run that only the run that trained a network can tell."""
 
-def config_of(planned: Planned, seed: int, root: Path) -> RunConfig:
-    """The settings of one planned run, as the command line would make them."""
+
+def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) -> RunConfig:
+    """The settings of one planned run, as the command line would make them.
+
+    Args:
+        planned: The group.
+        seed: Of the run.
+        root: The study's folder.
+        retrain: Train also what could be taken from the shipped networks.
+
+    Raises:
+        ValueError: If the shipped network is not there.
+    """
     arguments = [f"--{name}={_argument(value)}" for name, value in planned.settings.items()]
-    config = parse([*arguments, f"--seed={seed}", f"--logdir={root / 'runs' / planned.group}"])
+    folder = root / ("retrained" if retrain else "runs") / planned.group
+    network = None if retrain else planned.network(seed)
+    if network is not None:
+        try:
+            arguments += [f"--checkpoint={pretrained.agent_file(network)}", "--updates=0"]
+        except ValueError as error:
+            raise ValueError(f"{error} --retrain makes the networks of this study.") from error
+    config = parse([*arguments, f"--seed={seed}", f"--logdir={folder}"])
     return replace(config, resume=True, figures=False, report=False, progress_bar=False)
 
 
 def _argument(value: object) -> str:
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+    return json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
 
 
-def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: bool = True) -> Path:
+def reproduce(
+    name: str, out: Path, jobs: int = 1, only: str = "*", reports: bool = True, retrain: bool = False
+) -> Path:
     """Carry out a study.
 
     Args:
@@ -54,9 +85,13 @@ def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: boo
         jobs: Runs made at the same time, one process each.
         only: Make and show only groups whose name matches this pattern (`*` and `?`).
         reports: Draw figures and a report for every run too.
+        retrain: Train also what could be taken from the shipped networks.
 
     Returns:
         The study's folder.
+
+    Raises:
+        ValueError: If there is no such study, no such group, or a shipped network is missing.
     """
     subject, root = study(name), out / name
     plan = [p for p in subject.plan() if fnmatch(p.group, only)]
@@ -64,17 +99,29 @@ def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: boo
         raise ValueError(
             f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}."
         )
-    configs = {(p.group, seed): config_of(p, seed, root) for p in plan for seed in p.seeds}
-    missing = [c for c in configs.values() if not RunDirectory.of(c).finished]
+    configs = {(p.group, seed): config_of(p, seed, root, retrain) for p in plan for seed in p.seeds}
+    measures = STUDIES[name] if isinstance(subject, MeasuringStudy) else None
+    missing = {
+        key: config
+        for key, config in configs.items()
+        if not (directory := RunDirectory.of(config)).finished
+        or (measures and not _measured_file(directory).exists())
+    }
     if missing:
         # Fresh processes: no run may inherit another's threads or random numbers.
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            started = [pool.submit(run, config) for config in missing]
+            started = [
+                pool.submit(_carry_out, group, config, measures) for (group, _), config in missing.items()
+            ]
             for done in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
                 done.result()
     results: dict[str, list[Results]] = {}
-    for (group, _), config in configs.items():
-        results.setdefault(group, []).append(Results.read(RunDirectory.of(config)))
+    for planned in plan:
+        for seed in planned.seeds:
+            directory = RunDirectory.of(configs[planned.group, seed])
+            network = None if retrain else planned.network(seed)
+            results.setdefault(planned.group, []).append(_result(directory, network))
+    root.mkdir(parents=True, exist_ok=True)
     rows = subject.table(results)
     write_text(
         root / "table.json", json.dumps([_plain(row) for row in rows], indent=2, allow_nan=False) + "\n"
@@ -90,6 +137,43 @@ def reproduce(name: str, out: Path, jobs: int = 1, only: str = "*", reports: boo
             if not (directory.path / "report.html").exists():
                 present(directory)
     return root
+
+
+def _carry_out(group: str, config: RunConfig, measures: str | None) -> None:
+    """Make a run, or the rest of one, and measure its agent if `measures` names a study's module."""
+    directory = run(config)
+    if measures is None or _measured_file(directory).exists():
+        return
+    subject = importlib.import_module(measures)
+    torch.set_num_threads(config.threads)
+    agent = plastic_agents.load(directory.agent_file, device=config.device)
+    metrics, arrays = subject.measure(group, agent, Results.read(directory))
+    figures = {f"{_METRIC}{name}": np.array(value, dtype=np.float64) for name, value in metrics.items()}
+    write_arrays(_measured_file(directory), {}, {**figures, **arrays})
+
+
+_METRIC = "metric/"
+
+
+def _measured_file(directory: RunDirectory) -> Path:
+    """What a study has measured of a run's agent; it goes with the run if that is made anew."""
+    return directory.path / "measured.npz"
+
+
+def _result(directory: RunDirectory, network: str | None) -> Results:
+    """A finished run, what was measured of its agent, and what training its shipped network took."""
+    found = Results.read(directory)
+    metrics, arrays = dict(found.metrics), dict(found.arrays)
+    if network is not None:
+        record = pretrained.record(network)
+        metrics |= {name: record[name] for name in _EFFORT if name in record}
+    if _measured_file(directory).exists():
+        for name, array in read_arrays(_measured_file(directory))[1].items():
+            if name.startswith(_METRIC):
+                metrics[name.removeprefix(_METRIC)] = float(array)
+            else:
+                arrays[name] = array
+    return replace(found, metrics=metrics, arrays=arrays)
 
 
 def _plain(row: Row) -> dict[str, object]:
@@ -111,7 +195,8 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = ["| quantity | published | ours | 95 % interval | n |", "|---|---|---|---|---|"]
     for row in rows:
         spread = "" if row.interval is None else f"{row.interval[0]:.4f} to {row.interval[1]:.4f}"
-        lines.append(f"| {row.quantity} | {row.published} | {row.ours:.4f} | {spread} | {row.n} |")
+        quantity, published = (text.replace("|", "\\|") for text in (row.quantity, row.published))
+        lines.append(f"| {quantity} | {published} | {row.ours:.4f} | {spread} | {row.n} |")
     return "\n".join(lines) + "\n"
 
 
@@ -131,6 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", default="*", metavar="PATTERN", help="only groups whose name matches, such as 'disjoint-*'"
     )
+    parser.add_argument(
+        "--retrain", action="store_true", help="train anew the networks that come with the suite"
+    )
     parser.add_argument("--no-reports", action="store_true", help="leave out the reports of the single runs")
     options = parser.parse_args(arguments)
     if options.list:
@@ -143,7 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--jobs {options.jobs}: expected at least 1.")
     started = time.perf_counter()
     try:
-        root = reproduce(options.study, options.out, options.jobs, options.only, not options.no_reports)
+        root = reproduce(
+            options.study, options.out, options.jobs, options.only, not options.no_reports, options.retrain
+        )
     except ValueError as error:
         parser.error(str(error))
     print((root / "table.md").read_text())

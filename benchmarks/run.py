@@ -90,7 +90,7 @@ def _train_and_score(config: RunConfig, task: Task, directory: RunDirectory, res
         effort = _train(config, agent, directory, history, resumes)
         agent.save(directory.agent_file)
         _LOG.info("trained: %s", effort)
-        scores, _ = evaluate(agent, task.with_split("test"), config.eval_episodes, config.seed)
+        scores, _ = evaluate(agent, agent.task.with_split("test"), config.eval_episodes, config.seed)
         more, arrays = experiment_of(task).measure(agent, config)
         parameters = agent.num_parameters()
         metrics: dict[str, Any] = {
@@ -117,7 +117,16 @@ def _train_and_score(config: RunConfig, task: Task, directory: RunDirectory, res
 
 
 def _make_agent(config: RunConfig, task: Task) -> Agent:
-    """A fresh agent for the training split, with a saved one's weights if the settings name one."""
+    """A fresh agent for the training split, or a saved one's network with these settings if they name one."""
+    saved, arguments = None, config.agent_kwargs
+    if config.checkpoint is not None:
+        saved = plastic_agents.load(config.checkpoint, task=task, device=config.device)
+        if saved.name != config.agent:
+            raise ValueError(
+                f"{config.checkpoint} holds agent {saved.name!r}, not {config.agent!r}; "
+                f"pass --agent {saved.name}."
+            )
+        arguments = {**getattr(saved, "network_kwargs", {}), **arguments}
     agent = plastic_agents.make(
         config.agent,
         task,
@@ -125,17 +134,10 @@ def _make_agent(config: RunConfig, task: Task) -> Agent:
         device=config.device,
         method=config.method,
         learner=config.learner,
-        **config.agent_kwargs,
+        **arguments,
     )
-    if config.checkpoint is not None:
-        saved = plastic_agents.load(config.checkpoint, task=task, device=config.device)
-        if saved.name != agent.name:
-            raise ValueError(
-                f"{config.checkpoint} holds agent {saved.name!r}, not {agent.name!r}; "
-                f"pass --agent {saved.name}."
-            )
-        if isinstance(agent, NetworkAgent) and isinstance(saved, NetworkAgent):
-            agent.network.load_state_dict(saved.network.state_dict())
+    if isinstance(agent, NetworkAgent) and isinstance(saved, NetworkAgent):
+        agent.adopt(saved)
     return agent
 
 

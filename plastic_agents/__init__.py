@@ -6,14 +6,18 @@ agent.save("agent.pt")
 agent = plastic_agents.load("agent.pt")
 """
 
-from plastic_agents.base import Agent, NetworkAgent, PolicyAgent
+from plastic_agents.actor_critic import ActorCriticConfig
+from plastic_agents.base import Agent, NetworkAgent
 from plastic_agents.learner import Callback, LearnerConfig
+from plastic_agents.policy_agent import PolicyAgent
 from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, load, make
 from plastic_agents.supervised import SupervisedConfig
+from plastic_agents.three_factor import ThreeFactorConfig
 
 __all__ = [
     "AGENTS",
     "LEARNERS",
+    "ActorCriticConfig",
     "Agent",
     "AgentSpec",
     "Callback",
@@ -21,6 +25,7 @@ __all__ = [
     "NetworkAgent",
     "PolicyAgent",
     "SupervisedConfig",
+    "ThreeFactorConfig",
     "load",
     "make",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -12,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
-from tqdm.auto import tqdm
 
 from plastic_agents.learner import Callback, Learner
 from plastic_agents.networks.base import Network, where_rows
-from plastic_envs.core import Episodes, Policy, Task, rollout
+from plastic_agents.progress import ProgressBar
+from plastic_agents.sampling import gumbel
+from plastic_envs.core import Episodes, Task
 
-__all__ = ["Agent", "NetworkAgent", "PlayState", "PolicyAgent", "resolve_device", "save_atomically"]
+__all__ = ["Agent", "NetworkAgent", "PlayState", "header", "resolve_device", "save_atomically"]
 
-_ROWS_AT_ONCE = 100  # episodes evaluated in one pass, to bound memory
+# Episodes, and steps in all, that are evaluated in one pass, to bound memory.
+_ROWS_AT_ONCE, _STEPS_AT_ONCE = 100, 400_000
 
 
 def resolve_device(device: str) -> torch.device:
@@ -120,80 +122,6 @@ class Agent(ABC):
         """Numbers of `slow` (trained) and `fast` (state per episode) entries."""
 
 
-class PolicyAgent(Agent):
-    """An agent that does not learn: the task's ideal observer, or blind chance."""
-
-    def __init__(self, name: str, task: Task, seed: int, kind: str) -> None:
-        super().__init__(name, task, seed)
-        self.kind = kind
-        self._new_policy(task)  # a task that names no ideal observer says so here
-
-    def _new_policy(self, task: Task) -> Policy:
-        return task.oracle_policy() if self.kind == "oracle" else RandomPolicy(task.action_space, self.seed)
-
-    def learn(
-        self,
-        total_timesteps: int | None = None,
-        callback: Callback | None = None,
-        progress_bar: bool = False,
-        *,
-        updates: int | None = None,
-    ) -> PolicyAgent:
-        """Learn the training split; see `Agent.learn`."""
-        return self
-
-    def predict(
-        self,
-        observation: npt.NDArray[np.float32],
-        state: Any = None,
-        episode_start: npt.NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[npt.NDArray[Any], Any]:
-        """Answer observations; see `Agent.predict`."""
-        single = observation.ndim == 1
-        batch = observation[None] if single else observation
-        if state is None:
-            state = self._new_policy(self.task)
-            episode_start = np.ones(len(batch), dtype=bool)
-        elif episode_start is None:
-            episode_start = np.zeros(len(batch), dtype=bool)
-        actions = np.asarray(state.act(batch, np.asarray(episode_start, dtype=bool)))
-        return (actions[0] if single else actions), state
-
-    def act_on(
-        self, episodes: Episodes, task: Task | None = None, generator: torch.Generator | None = None
-    ) -> npt.NDArray[Any]:
-        """Play episodes from fresh memory; see `Agent.act_on`."""
-        task = task or self.task
-        return rollout(task, self._new_policy(task), episodes)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the agent to one file."""
-        save_atomically(_header(self) | {"weights": {}}, path)
-
-    def num_parameters(self) -> dict[str, int]:
-        """Numbers of `slow` and `fast` entries."""
-        return {"slow": 0, "fast": 0}
-
-
-class RandomPolicy:
-    """Uniform actions, whatever is shown."""
-
-    def __init__(self, action_space: spaces.Discrete | spaces.Box, seed: int) -> None:
-        self._space = action_space
-        self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(97,)))
-
-    def act(
-        self, observations: npt.NDArray[np.float32], episode_starts: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[Any]:
-        """Actions (B, ...) for B observations."""
-        batch, space = len(observations), self._space
-        if isinstance(space, spaces.Discrete):
-            return space.start + self._rng.integers(space.n, size=batch)
-        low, high = np.maximum(space.low, -1.0), np.minimum(space.high, 1.0)
-        return self._rng.uniform(low, high, size=(batch, *space.shape)).astype(space.dtype)
-
-
 class PlayState(NamedTuple):
     """What `NetworkAgent.predict` hands from one call to the next.
 
@@ -209,7 +137,8 @@ class PlayState(NamedTuple):
 class NetworkAgent(Agent):
     """A network and the way it learns, under one name.
 
-    Where the task resets activity within an episode, the agent does so: as the episodes say when it is given whole
+    Where the task resets activity within an episode, the agent does so: as the episodes say when it is given
+        whole
     ones, as `Task.resets_in` says when it is stepped by `predict`.
 
     Args:
@@ -263,7 +192,7 @@ class NetworkAgent(Agent):
                 steps = self.task.sample(np.random.default_rng(0), 1).num_steps
                 updates = -(-total_timesteps // (steps * self.learner.config.batch_size))
         if progress_bar:
-            with _ProgressBar(callback, updates, self.learner.update, self.name) as bar:
+            with ProgressBar(callback, updates, self.learner.update, self.name) as bar:
                 self.learner.learn(self, updates, bar)
         else:
             self.learner.learn(self, updates, callback)
@@ -296,8 +225,7 @@ class NetworkAgent(Agent):
         forgets = self.task.resets_in(observation.reshape(len(batch), -1), steps)
         resets = torch.as_tensor(forgets, device=self.device)[None] if forgets.any() else None
         outputs, memory = self.network(batch[None], memory, resets)
-        draws = torch.rand(outputs[0].shape, generator=self._live)
-        actions = self._choose(outputs[0], draws, deterministic)
+        actions = self.choose(outputs[0], gumbel(outputs.shape, self._live)[0], deterministic)
         return (actions[0] if single else actions), PlayState(memory, steps + 1)
 
     def act_on(
@@ -321,7 +249,8 @@ class NetworkAgent(Agent):
             task: Where they come from.
             episodes: Played in place (a closed-loop task writes into them).
             generator: For random starts and choices; by default one derived from the agent's seed.
-            deterministic: Take the best actions, or draw from the policy; None: as the agent was trained to play.
+            deterministic: Take the best actions, or draw from the policy; None: as the agent was trained to
+                play.
 
         Returns:
             The network's outputs (T, B, K) and the actions (T, B, ...).
@@ -335,9 +264,10 @@ class NetworkAgent(Agent):
             draws = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=generator)))
         self.network.eval()
         parts = []
-        for first in range(0, episodes.batch_size, _ROWS_AT_ONCE):
+        count = max(1, min(_ROWS_AT_ONCE, _STEPS_AT_ONCE // episodes.num_steps))
+        for first in range(0, episodes.batch_size, count):
             # Views of the rows, so that what is written into them is written into the episodes.
-            rows = episodes.select(slice(first, first + _ROWS_AT_ONCE))
+            rows = episodes.select(slice(first, first + count))
             # One start state per row, in order, so that a row's start is the same in any batch.
             start = self._initial_state(rows.batch_size, generator)
             play = self._play if task.closed_loop else self._answer
@@ -353,8 +283,8 @@ class NetworkAgent(Agent):
         outputs, _ = self.network(inputs, start, self.resets(episodes))
         if deterministic or draws is None or not self._discrete:
             return outputs, (outputs.argmax(-1) if self._discrete else outputs).cpu().numpy()
-        noise = self._draw(outputs.shape, draws)
-        flat = self._choose(outputs.flatten(0, 1), noise.flatten(0, 1), deterministic)
+        noise = gumbel(outputs.shape, draws)
+        flat = self.choose(outputs.flatten(0, 1), noise.flatten(0, 1), deterministic)
         return outputs, flat.reshape(outputs.shape[:2])
 
     def _play(
@@ -368,17 +298,11 @@ class NetworkAgent(Agent):
         for step in range(steps):
             output = stream.step(torch.as_tensor(episodes.observations[step], device=self.device))
             if noise is None:
-                noise = self._draw((steps, *output.shape), cast(torch.Generator, draws))
+                noise = gumbel((steps, *output.shape), cast(torch.Generator, draws))
             outputs.append(output)
-            actions.append(self._choose(output, noise[step], deterministic))
+            actions.append(self.choose(output, noise[step], deterministic))
             task.advance(episodes, np.full_like(rows, step), rows, actions[-1])
         return torch.stack(outputs), np.stack(actions)
-
-    @staticmethod
-    def _draw(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
-        """Uniform numbers (T, B, K), drawn episode by episode."""
-        steps, batch, size = shape
-        return torch.rand((batch, steps, size), generator=generator).transpose(0, 1)
 
     def resets(self, episodes: Episodes) -> torch.Tensor | None:
         """The episodes' resets (T, B) on the agent's device; None if there are none."""
@@ -387,20 +311,18 @@ class NetworkAgent(Agent):
     def _initial_state(self, batch_size: int, generator: torch.Generator) -> Any:
         return self.network.initial_state(batch_size, generator)
 
-    def _choose(
-        self, outputs: torch.Tensor, draws: torch.Tensor, deterministic: bool
-    ) -> npt.NDArray[Any]:
-        """Actions (B, ...) of outputs (B, K), by numbers (B, K) drawn uniformly from [0, 1).
+    def choose(self, outputs: torch.Tensor, noise: torch.Tensor, deterministic: bool) -> npt.NDArray[Any]:
+        """Actions (B, ...) of outputs (B, K), with the help of Gumbel noise (B, K).
 
         Where a network prefers nothing, it picks at random.
         """
         if not self._discrete:
             space = cast(spaces.Box, self.action_space)
             return np.asarray(np.clip(outputs.cpu().numpy(), space.low, space.high))
-        indifferent = (outputs == outputs[:, :1]).all(-1, keepdim=True)
-        gumbel = -torch.log(-torch.log(draws.clamp(1e-12, 1 - 1e-7))).to(outputs.device)
-        noise = gumbel * indifferent if deterministic else gumbel
-        return (outputs + noise).argmax(-1).cpu().numpy()
+        noise = noise.to(outputs.device)
+        if deterministic:
+            noise = noise * (outputs == outputs[:, :1]).all(-1, keepdim=True)
+        return np.asarray((outputs + noise).argmax(-1).cpu().numpy())
 
     # ---- files ----------------------------------------------------------------------------------
 
@@ -412,11 +334,30 @@ class NetworkAgent(Agent):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the agent to one file."""
-        save_atomically(_header(self) | {"weights": self.network.state_dict()}, path)
+        save_atomically(header(self) | {"weights": self.network.state_dict()}, path)
+
+    def adopt(self, saved: NetworkAgent) -> None:
+        """Take over the weights of another agent with such a network; a value head it lacks stays as it is.
+
+        Raises:
+            ValueError: If the networks are not alike.
+        """
+        if saved.network.value is not None:
+            self.network.add_value_head()
+            self.network.to(self.device)
+        ours, theirs = self.network.state_dict(), saved.network.state_dict()
+        missing = [name for name in ours if name not in theirs and not name.startswith("value.")]
+        wrong = [name for name, w in theirs.items() if name not in ours or ours[name].shape != w.shape]
+        if missing or wrong:
+            raise ValueError(
+                f"the saved network has no {missing} and other {wrong} (by name or shape) than this one; "
+                f"give the agent the arguments that the saved one was made with: {saved.network_kwargs}."
+            )
+        self.network.load_state_dict(ours | theirs)
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed run needs: the agent as saved, and the learner's progress."""
-        return _header(self) | {
+        return header(self) | {
             "weights": self.network.state_dict(),
             "learner": self.learner.state_dict(),
         }
@@ -427,7 +368,7 @@ class NetworkAgent(Agent):
         self.learner.load_state_dict(state["learner"])
 
 
-def _header(agent: Agent) -> dict[str, Any]:
+def header(agent: Agent) -> dict[str, Any]:
     """What a file says of the agent in it, in types that `torch.load(weights_only=True)` takes."""
     task = agent.task
     return {
@@ -445,31 +386,3 @@ def _tensors(state: Any) -> list[torch.Tensor]:
     if isinstance(state, torch.Tensor):
         return [state]
     return [tensor for part in state for tensor in _tensors(part)]
-
-
-class _ProgressBar:
-    """A callback that shows progress and the current score, and passes everything on."""
-
-    def __init__(self, inner: Callback | None, updates: int, done: int, name: str) -> None:
-        self._inner = inner
-        self._bar = tqdm(total=updates, initial=done, desc=name, unit="update", dynamic_ncols=True)
-        self._shown: dict[str, str] = {}
-
-    def __enter__(self) -> _ProgressBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
-        if "train/score" in row:
-            self._shown["train"] = f"{row['train/score']:.3f}"
-            self._bar.set_postfix(self._shown, refresh=False)
-        self._bar.update(update - self._bar.n)
-        return self._inner.on_update(agent, update, row) if self._inner else None
-
-    def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
-        self._shown["validation"] = f"{row['eval/score']:.3f}"
-        self._bar.set_postfix(self._shown)
-        if self._inner:
-            self._inner.on_evaluation(agent, update, row)

@@ -120,8 +120,10 @@ class Learner(ABC, Generic[ConfigT]):
 
     Config: ClassVar[type[LearnerConfig]] = LearnerConfig
     cost_name: ClassVar[str] = "cost"
+    validates: ClassVar[bool] = True
+    """Whether the network is scored while it learns, and the best one kept; otherwise the last one is."""
     samples_actions: ClassVar[bool] = False
-    """Whether what is learned is a policy to draw from, so that its agents play by drawing and not by the best action."""
+    """Whether a policy to draw from is learned, so that agents play by drawing and not by the best action."""
 
     def __init__(self, config: ConfigT, task: Task, seed: int) -> None:
         self.config, self.streams = config, Streams(seed)
@@ -167,7 +169,7 @@ class Learner(ABC, Generic[ConfigT]):
 
     @classmethod
     def complete(cls, network: Network[Any]) -> None:
-        """Give a fresh network what this way of learning needs beside the network's own parts. Default: nothing."""
+        """Give a fresh network what this learner needs beside the network's own parts. Default: nothing."""
 
     def prepare(self, agent: NetworkAgent) -> None:
         """Make ready to train (an optimiser for the network as it is now). Default: nothing."""
@@ -206,6 +208,8 @@ class Learner(ABC, Generic[ConfigT]):
 
     def _validate(self, agent: NetworkAgent, callback: Callback | None) -> None:
         """Score the network on the validation split; remember its weights if it is the best so far."""
+        if not self.validates:
+            return
         task = self.validation_task
         episodes = task.sample(self.streams.numpy(Streams.VALIDATION_DATA), self.config.validation_episodes)
         outputs, actions = agent.respond(task, episodes, self.streams.torch(Streams.VALIDATION_START))

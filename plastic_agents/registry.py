@@ -6,27 +6,47 @@ import difflib
 import importlib
 import inspect
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from gymnasium import spaces
 
-from plastic_agents.base import Agent, NetworkAgent, PolicyAgent, resolve_device
+from plastic_agents.actor_critic import ActorCriticLearner
+from plastic_agents.base import Agent, NetworkAgent, resolve_device
 from plastic_agents.learner import Learner, LearnerConfig
 from plastic_agents.networks.base import Network
 from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.leaky_softplus import LeakySoftplus
+from plastic_agents.networks.neuromodulated import Neuromodulated, published_weights
 from plastic_agents.networks.published import PublishedPlastic
 from plastic_agents.networks.recurrent import TorchRecurrent
 from plastic_agents.networks.three_factor import NoisyRates
 from plastic_agents.networks.transformer import CausalTransformer
+from plastic_agents.policy_agent import PolicyAgent
+from plastic_agents.problem_sequence import ProblemSequenceLearner
 from plastic_agents.supervised import SupervisedLearner
 from plastic_agents.three_factor import ThreeFactorLearner
 from plastic_envs.core import Association, Task
 from plastic_envs.registration import make_task
 
 __all__ = ["AGENTS", "LEARNERS", "AgentSpec", "learner_class", "learner_defaults", "load", "make"]
+
+
+class Foreign(NamedTuple):
+    """A file format of another system that holds one of our networks.
+
+    Attributes:
+        read: Takes what the file holds; returns the network's arguments and its state dict, or None if the
+            file is of another kind. Raises a ValueError that says what is wrong if it is of this kind and
+            damaged.
+        env: Id of the environment that such networks are made for.
+    """
+
+    read: Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, torch.Tensor]] | None]
+    env: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,7 @@ class AgentSpec:
         learner: Settings of the learner that differ from its defaults.
         method: Name in `LEARNERS` of the learner it is trained with unless another is asked for.
         kind: "network", or which policy an agent without a network plays.
+        foreign: A format of others' files that `load` reads as this agent.
     """
 
     description: str
@@ -49,6 +70,7 @@ class AgentSpec:
     learner: Mapping[str, Any] = field(default_factory=dict)
     method: str = "supervised"
     kind: Literal["network", "oracle", "random"] = "network"
+    foreign: Foreign | None = None
 
 
 def _num_outputs(task: Task) -> int:
@@ -91,10 +113,28 @@ def _published(task: Task, hidden_size: int = 128, **arguments: Any) -> Network[
     )  # fmt: skip
 
 
-def _recurrent(task: Task, cell: Literal["rnn", "gru", "lstm"], hidden_size: int = 128, history: int = 0) -> Network[Any]:
+def _recurrent(
+    task: Task,
+    cell: Literal["rnn", "gru", "lstm"],
+    hidden_size: int = 128,
+    history: int = 0,
+    keep_activity: bool = False,
+) -> Network[Any]:
     return TorchRecurrent(
-        task.observation_space.shape[0], hidden_size, _num_outputs(task), cell=cell, history=history
-    )
+        task.observation_space.shape[0], hidden_size, _num_outputs(task),
+        cell=cell, history=history, keep_activity=keep_activity,
+    )  # fmt: skip
+
+
+def _neuromodulated(task: Task, hidden_size: int = 100, **arguments: Any) -> Network[Any]:
+    return Neuromodulated(task.observation_space.shape[0], hidden_size, _num_outputs(task), **arguments)
+
+
+def _published_neuromodulated(
+    content: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+    weights = published_weights(content)
+    return None if weights is None else ({"hidden_size": len(weights["recurrent"])}, weights)
 
 
 def _transformer(task: Task, **arguments: Any) -> Network[Any]:
@@ -113,11 +153,21 @@ def _noisy_rates(task: Task, num_units: int | None = None, **arguments: Any) -> 
     )
 
 
+def _leaky_softplus(task: Task, num_units: int = 100, **arguments: Any) -> Network[Any]:
+    # Steps without a duration last one time constant.
+    leak = {"leak": 1.0 if task.step_time is None else task.step_time}
+    return LeakySoftplus(
+        task.observation_space.shape[0], num_units, _num_outputs(task), **{**leak, **arguments}
+    )
+
+
 _SLOW = {"learning_rate": 1e-3, "updates": 1500, "evaluate_every": 100}
 
 LEARNERS: dict[str, type[Learner[Any]]] = {
     "supervised": SupervisedLearner,
+    "actor-critic": ActorCriticLearner,
     "three-factor": ThreeFactorLearner,
+    "problem-sequence": ProblemSequenceLearner,
 }
 
 AGENTS: dict[str, AgentSpec] = {
@@ -140,6 +190,17 @@ AGENTS: dict[str, AgentSpec] = {
         "noisy rates that learn by reward-modulated Hebbian plasticity, without back-propagation",
         _noisy_rates,
         method="three-factor",
+    ),
+    "neuromodulated": AgentSpec(
+        "recurrent network that rewrites its weights when its own modulator says so, meta-trained on reward",
+        _neuromodulated,
+        method="actor-critic",
+        foreign=Foreign(_published_neuromodulated, "TransitiveInference-v0"),
+    ),
+    "leaky-softplus": AgentSpec(
+        "leaky rate network with noise and a learned initial state; learns by gradient only",
+        _leaky_softplus,
+        learner=_SLOW,
     ),
     "oracle": AgentSpec("the task's named ideal observer", kind="oracle"),
     "random": AgentSpec("uniform actions", kind="random"),
@@ -219,7 +280,8 @@ def make(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _built(name, spec, task, arguments)
-    return NetworkAgent(name, task, seed, network, how(learner, task, seed), arguments, place)
+        how.complete(network)
+    return NetworkAgent(name, task, seed, network, how(learner, task, seed), arguments, place, method)
 
 
 def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any]) -> Network[Any]:
@@ -236,25 +298,73 @@ def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any])
 
 
 def load(path: str | os.PathLike[str], task: Task | str | None = None, device: str = "auto") -> Agent:
-    """Read an agent that `Agent.save` (or a run's checkpoint) wrote.
+    """Read an agent that `Agent.save` (or a run) wrote, or a published network of another system.
 
     Args:
         path: The file.
-        task: The task to play; by default the one that it was made for.
+        task: The task to play, or its id; by default the one that it was made for.
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        ValueError: If the file is not an agent of this suite.
+        ValueError: If the file is neither, or does not fit the task.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict) or content.get("format") != NetworkAgent._FORMAT:
-        raise ValueError(
-            f"{os.fspath(path)!r} is not an agent of this suite (no format number {NetworkAgent._FORMAT})."
-        )
+    content = _content(path)
+    if content.get("format") != NetworkAgent._FORMAT:
+        return _load_foreign(path, content, task, device)
     if task is None:
         module, _, qualname = content["task"].partition(":")
         task = getattr(importlib.import_module(module), qualname)(**content["task_kwargs"])
-    agent = make(content["agent"], task, seed=content["seed"], device=device, **content["network_kwargs"])
+    agent = make(
+        content["agent"], task, seed=content["seed"], device=device, method=content.get("method"),
+        **content["network_kwargs"],
+    )  # fmt: skip
     if isinstance(agent, NetworkAgent):
         agent.network.load_state_dict(content["weights"])
     return agent
+
+
+def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file of `torch.save` holds, without running any code from it."""
+    what = f"{os.fspath(path)!r} is not an agent of this suite"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{what}: torch.load(weights_only=True) cannot read it ({str(error).splitlines()[0]}). "
+            "Expected a file of Agent.save, or a published network's state_dict() saved with torch.save."
+        ) from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{what}: got a {type(content).__name__}, expected a dictionary; see Agent.save.")
+    return dict(content)
+
+
+def _load_foreign(
+    path: str | os.PathLike[str], content: Mapping[str, Any], task: Task | str | None, device: str
+) -> Agent:
+    """An agent from a file of another system."""
+    where = os.fspath(path)
+    for name, spec in AGENTS.items():
+        if spec.foreign is None:
+            continue
+        try:
+            found = spec.foreign.read(content)
+        except ValueError as error:
+            raise ValueError(f"{where!r}: {error}") from error
+        if found is not None:
+            arguments, weights = found
+            agent = make(name, spec.foreign.env if task is None else task, device=device, **arguments)
+            assert isinstance(agent, NetworkAgent)
+            ours = agent.network.state_dict()
+            wrong = {
+                k: (tuple(v.shape), tuple(ours[k].shape))
+                for k, v in weights.items()
+                if v.shape != ours[k].shape
+            }
+            if wrong:
+                raise ValueError(
+                    f"{where!r} does not fit {type(agent.task).__name__}, as {{weight: (file, task)}}: "
+                    f"{wrong}; give a task with the observations and actions that the network was made for."
+                )
+            agent.network.load_state_dict(weights)
+            return agent
+    raise ValueError(f"{where!r} is not an agent of this suite (no format number {NetworkAgent._FORMAT}).")

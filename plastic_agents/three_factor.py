@@ -1,12 +1,13 @@
-"""Learning from reward alone, with nothing but what a synapse sees: noise, eligibility, and one broadcast number."""
+"""Learning from what a synapse sees, and one broadcast number: noise, eligibility, reward."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreeFactorConfig", "ThreeFactorLearner"]
 
 _QUIET_SHARE = 0.25  # of an episode, at most, in which nothing is learned
+_STEPWISE_RATE, _STEPWISE_DECODER_RATE = 0.5, 4.0
 _ANNEALED_TO = 0.01  # of the rate at the start, as published
 
 
@@ -31,24 +33,31 @@ class ThreeFactorConfig(LearnerConfig):
     Attributes:
         updates: Number of updates, each on a batch of fresh episodes.
         batch_size: Episodes per update; where time is continuous they are lived one after the other.
-        evaluate_every: Updates between evaluations on the validation split; the best of those networks is kept.
+        evaluate_every: Updates between evaluations on the validation split; the best of those networks is
+            kept.
         validation_episodes: Episodes per such evaluation, the same ones each time.
         log_every: Updates between log rows.
-        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is chosen by it.
-        rule: "three-factor", or one of the rules to compare it with: "decoder-only" (W, U and b stay as they are), "reward-independent"
-            (the reward in the rule is a constant), "node-perturbation" (the noise itself, filtered, is the eligibility), "exact-gradient" (the
-            gradient of the reward along the path of the noise).
-        rate: Learning rate of W, U and b; None: as published where the reward is known in closed form, else 0.02.
-        decoder_rate: Learning rate of D; None: as published, else 0.5.
+        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is
+            chosen by it.
+        rule: "three-factor", or one of the rules to compare it with: "decoder-only" (W, U and b stay as they
+            are), "reward-independent" (the reward in the rule is a constant), "node-perturbation" (the noise
+            itself, filtered, is the eligibility), "exact-gradient" (the gradient of the reward along the path
+            of the noise).
+        rate: Learning rate of W, U and b; None: as published where the reward is known in closed form, else
+            0.5.
+        decoder_rate: Learning rate of D; None: as published, else 4 (per mean squared length of the rates).
         decay: Factor on the published weight decay.
         cost_l1: Metabolic cost in the reward per unit of rate.
         cost_l2: Metabolic cost in the reward per unit of squared rate.
         reward_baseline: Subtract the reward's running mean. Without closed form of the reward it always is.
-        anneal_time: Time constant, in time units, with which rates fall to a hundredth (published: 150 000); 0: they do not.
-        quiet_time: Time units at the start of an episode in which nothing is learned (at most a quarter of it).
+        anneal_time: Time constant, in time units, with which rates fall to a hundredth (published: 150 000);
+            0: they do not.
+        quiet_time: Time units at the start of an episode in which nothing is learned (at most a quarter of
+            it).
         mean_time: Time constant of the running means.
         trace_time: Time constant of eligibility that is filtered noise.
-        exploration: Standard deviation of the noise on actions of a continuous action space, where targets are not used.
+        exploration: Standard deviation of the noise on actions of a continuous action space, where targets
+            are not used.
     """
 
     updates: int = 260
@@ -88,17 +97,19 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
     The change of a synapse is (reward) x (eligibility), eligibility being what the noise inside the network
     did to the two neurons that it joins. It comes in two forms, chosen by what the task says of itself:
 
-    * Continuous time and a reward in closed form (`step_time` and `objective`): the published rule. Eligibility is
-      coactivation less its recent mean, weights change at every step, the decoder learns from the
-      target by the delta rule; compiled. Its condition is an input that is slow beside `mean_time`.
+    * Continuous time and a reward in closed form (`step_time` and `objective`): the published rule.
+      Eligibility is coactivation less its recent mean, weights change at every step, the decoder learns from
+      the target by the delta rule; compiled. Its condition is an input that is slow beside `mean_time`.
     * Any other task: only the reward is used. Inputs jump from step to step, so that a running mean would mix
-      up what was shown with what the noise did; eligibility is then the noise itself times the rate before it, filtered with
-      `trace_time`, and the decoder follows its own exploration (REINFORCE: taken action less expected action, times
-      rates). The reward is taken relative to its mean at that step of the episode. Weights change after each batch.
+      up what was shown with what the noise did; eligibility is then the noise itself times the rate before
+      it, filtered with `trace_time`, and the decoder follows its own exploration (REINFORCE: taken action
+      less expected action, times rates). The reward is taken relative to its mean at that step of the
+      episode. Weights change after each batch.
 
-    What it cannot do: nothing links a reward to noise longer ago than `trace_time`, the slow weights of this network hold nothing of a single
-    episode, and its activity forgets within a few time constants unless W comes to hold it. So tasks that must be learned
-    within an episode stay near chance: that is a result, not a fault.
+    What it cannot do: nothing links a reward to noise longer ago than `trace_time`, the slow weights of this
+    network hold nothing of a single episode, and its activity forgets within a few time constants unless W
+    comes to hold it. So tasks that must be learned within an episode stay near chance: that is a result, not
+    a fault.
     """
 
     Config = ThreeFactorConfig
@@ -113,7 +124,8 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
             )
         if not isinstance(task.action_space, (spaces.Discrete, spaces.Box)):
             raise ValueError(
-                f"{type(task).__name__} has actions in {task.action_space}; the three-factor readout gives Discrete and Box."
+                f"{type(task).__name__} has actions in {task.action_space}; the three-factor readout "
+                "gives Discrete and Box."
             )
         self._expected: torch.Tensor | None = None  # (T,) reward at each step of an episode
 
@@ -121,13 +133,13 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         """Check that the network is one with noise in it."""
         if not isinstance(agent.network, NoisyRates):
             raise ValueError(
-                f"method='three-factor' learns from the noise of a rate network, and agent {agent.name!r} is a "
-                f"{type(agent.network).__name__}; take agent='three-factor', or another method."
+                f"method='three-factor' learns from the noise of a rate network, and agent {agent.name!r} is "
+                f"a {type(agent.network).__name__}; take agent='three-factor', or another method."
             )
         if self.closed_form and agent.network.substeps != 1:
             raise ValueError(
-                f"substeps={agent.network.substeps}: where time is continuous a step of the task is one Euler step; "
-                "take substeps=1 and choose the task's dt."
+                f"substeps={agent.network.substeps}: where time is continuous a step of the task is one "
+                "Euler step; take substeps=1 and choose the task's dt."
             )
 
     def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
@@ -182,11 +194,12 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         constants = self.constants(network, episodes.num_steps)
         rng = self.streams.numpy(Streams.BEHAVIOUR, self.update)
         weights = network.weights()
-        clean = episodes.step_facts.get("clean_observations", episodes.observations)
+        shown = episodes.observations.astype(np.float64)
+        clean = episodes.step_facts.get("clean_observations", shown)
         rewards = []
         for row, steps in enumerate(episodes.lengths):
             trial = run_trial(
-                weights, np.full(len(weights.bias), START_RATE), episodes.observations[:steps, row],
+                weights, np.full(len(weights.bias), START_RATE), shown[:steps, row],
                 episodes.targets[:steps, row], rng.standard_normal((steps, len(weights.bias))), constants,
                 record_every=int(steps), rule_inputs=clean[:steps, row],
             )  # fmt: skip
@@ -205,11 +218,13 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         sigma, dt = network.constants.sigma, network.constants.dt
         kept, per_step = math.exp(-dt / config.trace_time), math.exp(-network.step_time / config.trace_time)
         W, U, b = network.recurrent.double(), network.input.double(), network.bias.double()
-        traces = [torch.zeros(batch, *p.shape, dtype=torch.float64) for p in (W, U, b, network.readout.weight)]
+        traces = [
+            torch.zeros(batch, *p.shape, dtype=torch.float64) for p in (W, U, b, network.readout.weight)
+        ]
         gains = [torch.zeros_like(trace[0]) for trace in traces]
         expected = self._expectation(episodes.num_steps)
         rows, actions = np.arange(batch), []
-        rates = state.rates
+        rates, power = state.rates, 0.0
         for t in range(episodes.num_steps):
             forget = torch.as_tensor(episodes.resets[t])
             rates = torch.where(forget[:, None], torch.full_like(rates, START_RATE), rates)
@@ -218,13 +233,14 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
             kicks = torch.as_tensor(network.noise(state._replace(step=state.step + t), 1)[0])
             for kick in kicks:
                 free = rate_step(rates, drive + rates @ W.T, kick, network.constants)
-                pushed = kick / (sigma * math.sqrt(dt)) * dt  # score of the noise: d log p / d drive
+                pushed = sigma * math.sqrt(dt) * kick
                 traces[0].mul_(kept).add_(pushed[:, :, None] * rates[:, None, :])
                 traces[1].mul_(kept).add_(pushed[:, :, None] * seen[:, None, :])
                 traces[2].mul_(kept).add_(pushed)
                 rates = free.clamp(network.constants.least_rate, network.constants.largest_rate)
             action, surprise = self._explore(network.readout(free.float()).double(), generator)
             traces[3].mul_(per_step).add_(surprise[:, :, None] * rates[:, None, :])
+            power += float(rates.square().sum(1).mean()) / episodes.num_steps
             actions.append(action)
             steps = np.full(batch, t)
             reward = torch.as_tensor(task.reward(episodes, steps, rows, action), dtype=torch.float64)
@@ -236,8 +252,10 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
             for gain, trace in zip(gains, traces, strict=True):
                 gain += torch.tensordot(factor, trace, 1)
             expected[t] += 0.1 * (torch.where(running, reward, expected[t]).mean() - expected[t])
+        gains[3] /= power  # so that the decoder's rate does not depend on how many units there are
         self._move(network, [gain / episodes.num_steps for gain in gains])
-        return task.metrics(episodes, np.stack(actions))["score"]
+        score: float = task.metrics(episodes, np.stack(actions))["score"]
+        return score
 
     def _expectation(self, num_steps: int) -> torch.Tensor:
         """Expected reward at each step (T,), grown with zeros to the number of steps."""
@@ -248,27 +266,31 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
 
     def _explore(
         self, outputs: torch.Tensor, generator: torch.Generator
-    ) -> tuple[np.ndarray, torch.Tensor]:
-        """Actions drawn around outputs (B, K), and how the outputs' likelihood of them would rise, (B, K)."""
+    ) -> tuple[npt.NDArray[Any], torch.Tensor]:
+        """Actions drawn around outputs (B, K), and what exploration added to the expected action, (B, K)."""
         space = self.train_task.action_space
         if isinstance(space, spaces.Discrete):
             chances = outputs.softmax(-1)
             drawn = torch.multinomial(chances, 1, generator=generator)
             return drawn[:, 0].numpy(), torch.zeros_like(chances).scatter_(1, drawn, 1.0) - chances
-        noise = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
-        action = outputs + self.config.exploration * noise
-        clipped = np.clip(action.numpy(), space.low.ravel(), space.high.ravel()).astype(np.float32)
-        return clipped.reshape(-1, *space.shape), noise / self.config.exploration
+        noise = self.config.exploration * torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+        clipped = np.clip((outputs + noise).numpy(), space.low.ravel(), space.high.ravel())
+        return clipped.astype(np.float32).reshape(-1, *space.shape), noise
 
     def _move(self, network: NoisyRates, gains: list[torch.Tensor]) -> None:
         config = self.config
-        rate = 0.02 if config.rate is None else config.rate
-        decoder_rate = 0.5 if config.decoder_rate is None else config.decoder_rate
+        rate = _STEPWISE_RATE if config.rate is None else config.rate
+        decoder_rate = _STEPWISE_DECODER_RATE if config.decoder_rate is None else config.decoder_rate
         parameters = (network.recurrent, network.input, network.bias, network.readout.weight)
         fixed = config.rule == "decoder-only"
         for parameter, gain, eta in zip(parameters, gains, (rate, rate, rate, decoder_rate), strict=True):
             if parameter is network.readout.weight or not fixed:
                 parameter.add_((eta * gain).to(parameter.dtype))
+        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+            raise FloatingPointError(
+                f"update {self.update + 1}: weights are not finite; lower rate ({rate}) or decoder_rate "
+                f"({decoder_rate})."
+            )
 
     # ---- resuming -------------------------------------------------------------------------------
 

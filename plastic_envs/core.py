@@ -226,9 +226,9 @@ class Task(ABC):
     ) -> npt.NDArray[np.bool_]:
         """Where an agent that is fed one observation at a time forgets its activity first, (K,).
 
-        What `Episodes.resets` tells of whole episodes, for an agent that has only what it sees and the number of
-        steps it has lived. Default: resets come at the same steps in every episode. A task in which they do not
-        shows them in its observations, and reads them off here.
+        What `Episodes.resets` tells of whole episodes, for an agent that has only what it sees and the number
+        of steps it has lived. Default: resets come at the same steps in every episode. A task in which they
+        do not shows them in its observations, and reads them off here.
 
         Args:
             observations: (K, O).
@@ -292,6 +292,22 @@ class Task(ABC):
 
     def with_split(self, split: str) -> Task:
         """The same task on another split ("train", "validation", "test"). Default: itself."""
+        return self
+
+    def with_problem(self, number: int, seed: int | None = None) -> Task:
+        """The same task on another problem, where problems outlast episodes and are numbered.
+
+        Args:
+            number: Which problem, from 0.
+            seed: Which sequence of problems; None for the task's own.
+
+        Raises:
+            LookupError: If every episode of this task is a problem of its own.
+        """
+        raise LookupError(f"{type(self).__name__} has no numbered problems: each episode is one of its own.")
+
+    def with_options(self, options: Mapping[str, Any]) -> Task:
+        """The task that `reset(options=...)` asks an environment to go on with. Default: itself."""
         return self
 
     def probes(self) -> dict[str, Task]:

@@ -15,6 +15,7 @@ __all__ = ["ENVIRONMENTS", "make_task", "register_all"]
 _GRAPH = "plastic_envs.graph_walk:GraphWalk"
 _TRANSITIVE = "plastic_envs.transitive:TransitiveInference"
 _STIMULUS = "plastic_envs.stimulus_coding:StimulusCoding"
+_SENSORIMOTOR = "plastic_envs.sensorimotor"
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "PlasticGraph-standard-v0": {"task": _GRAPH, "labelling": "standard"},
@@ -25,6 +26,8 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "TransitiveInference-linking-v0": {"task": _TRANSITIVE, "num_items": 8, "schedule": "linking"},
     "StimulusCoding-estimation-v0": {"task": _STIMULUS, "readout": "estimation", "num_steps": 2000},
     "StimulusCoding-classification-v0": {"task": _STIMULUS, "readout": "classification", "num_steps": 2000},
+    "SensorimotorAssociation-v0": {"task": f"{_SENSORIMOTOR}:SensorimotorAssociation"},
+    "SensorimotorAssociation-block-v0": {"task": f"{_SENSORIMOTOR}_block:SensorimotorBlock", "dt_ms": 100},
 }
 
 

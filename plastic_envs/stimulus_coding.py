@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from plastic_envs.core import Episodes, Field, Policy, Task
-from plastic_envs.stimulus_law import StimulusLaw
+from plastic_envs.stimulus_law import StimulusLaw, wrapped
 from plastic_envs.streams import RowStreams, episode_seeds
 
 __all__ = ["READOUTS", "SPLITS", "TILES", "StimulusCoding", "estimate", "label", "tuned_inputs"]
@@ -20,12 +20,13 @@ __all__ = ["READOUTS", "SPLITS", "TILES", "StimulusCoding", "estimate", "label",
 READOUTS = ("estimation", "classification")
 PRIOR_DRIFTS = ("published", "exact")
 SPLITS = ("train", "validation", "test")
-TILES: npt.NDArray[np.float64] = (np.arange(12) - 6) * (np.pi / 6)
+TILES: npt.NDArray[np.float64] = np.arange(-6, 6, dtype=np.float64) * (np.pi / 6)
 """The angles (12,) that the inputs are tuned to: -pi is one of them, +pi is not, and 0 is exactly 0."""
 
 LEAST_PROBABILITY = 1e-4  # of a class, in the reward: an answer is clipped to [this, 1 - this]
 LARGEST_OUTPUT = 2.0  # of an estimate, on either axis
 SETTLED_TIME = 20.0  # after a change of angle, for `settled_score`
+_Piece = tuple[npt.NDArray[np.float64], npt.NDArray[np.int8], npt.NDArray[np.float64]]
 _BLOCK = 1000  # steps whose angles are made at a time
 _START, _DRIFT, _NOISE, _HELD = 0, 1, 2, 3  # purposes of an episode's random streams
 
@@ -38,10 +39,11 @@ def tuned_inputs(theta: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def estimate(inputs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Cosine and sine (..., 2) of the angle that inputs (..., 12) show.
 
-    This linear readout is exact without noise: a half-rectified cosine has no odd harmonics but the first, and sums over 12
-    tiles mix harmonics only with those 12 apart.
+    This linear readout is exact without noise: a half-rectified cosine has no odd harmonics but the first,
+    and sums over 12 tiles mix harmonics only with those 12 apart.
     """
-    return inputs @ np.stack((np.cos(TILES), np.sin(TILES)), axis=-1) / 3.0
+    point: npt.NDArray[np.float64] = inputs @ np.stack((np.cos(TILES), np.sin(TILES)), axis=-1) / 3.0
+    return point
 
 
 def label(theta: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -49,18 +51,13 @@ def label(theta: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return ((theta >= 0) | (theta <= -np.pi)).astype(np.float64)
 
 
-def wrapped(angle: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Angles (...) in radians, brought into (-pi, pi]."""
-    turns = np.ceil((angle - np.pi) / (2 * np.pi))
-    return np.minimum(angle - 2 * np.pi * turns, np.pi)
-
-
 class StimulusCoding(Task):
     """Report a slowly drifting angle, or the half of the circle that it is in.
 
-    **Description.** An angle theta drifts on the circle, drawn towards `mu`; twelve inputs show it, each tuned to its own direction. What has to be said is
-    plain to read off (a linear readout of the inputs is exact); the task is about *how* a noisy population with local plasticity comes to represent it:
-    frequent angles ought to be coded better than rare ones. So it is learned on the drifting angle and tested on held
+    **Description.** An angle theta drifts on the circle, drawn towards `mu`; twelve inputs show it, each
+    tuned to its own direction. What has to be said is plain to read off (a linear readout of the inputs is
+    exact); the task is about *how* a noisy population with local plasticity comes to represent it: frequent
+    angles ought to be coded better than rare ones. So it is learned on the drifting angle and tested on held
     angles, which are all equally frequent.
 
     **Observation Space.** `Box(0, 1, (12,), float32)` (unbounded if `input_noise` > 0):
@@ -69,46 +66,53 @@ class StimulusCoding(Task):
     |---|---|---|
     | 0 .. 11 | max(0, cos(theta - tile k)), tile k = (k - 6) pi / 6 | 0 .. 1 |
 
-    **Action Space.** `readout="estimation"`: `Box(-2, 2, (2,), float32)`, the cosine and sine of theta. `readout="classification"`: `Box(0, 1, (1,),
-    float32)`, the probability that theta is in [0, pi].
+    **Action Space.** `readout="estimation"`: `Box(-2, 2, (2,), float32)`, the cosine and sine of theta.
+    `readout="classification"`: `Box(0, 1, (1,), float32)`, the probability that theta is in [0, pi].
 
-    **Rewards.** Estimation: minus the squared error, summed over both outputs. Classification: log likelihood of the
-    class, y log o + (1 - y) log(1 - o), with o clipped to [1e-4, 1 - 1e-4].
+    **Rewards.** Estimation: minus the squared error, summed over both outputs. Classification: log likelihood
+    of the class, y log o + (1 - y) log(1 - o), with o clipped to [1e-4, 1 - 1e-4].
 
-    **Episode Structure.** `num_steps` steps of `dt` time units; the unit is a neuron's time constant, some 10 ms in cortex. Train
+    **Episode Structure.** `num_steps` steps of `dt` time units; the unit is a neuron's time constant, some 10
+    ms in cortex. Train
     split: theta starts from a von Mises law of concentration `kappa` around `mu` and takes Euler steps of
 
-        d theta = - c sin(theta - mu) dt + speed dB,    c = kappa speed^2 (`prior_drift="published"`) or kappa speed^2 / 2 ("exact").
+        d theta = - c sin(theta - mu) dt + speed dB,    c = kappa speed^2 (`prior_drift="published"`) or kappa
+        speed^2 / 2 ("exact").
 
-    The stationary law is von Mises too, of concentration 2 kappa in the first case, kappa in the second. It is reached slowly (a time constant of 1 / (speed^2 / 2) = 560
-    time units), so the law met over an episode lies between; `law` gives it. Validation and test split: one of the twelve tile angles, each equally likely,
-    held for `hold_steps` steps, then drawn anew.
+    The stationary law is von Mises too, of concentration 2 kappa in the first case, kappa in the second. It
+    is reached slowly (a time constant of 1 / (speed^2 / 2) = 560 time units), so the law met over an episode
+    lies between; `law` gives it. Validation and test split: one of the twelve tile angles, each equally
+    likely, held for `hold_steps` steps, then drawn anew.
 
-    `step_facts` (T, B): `theta` float64, in (-pi, pi], or a tile angle; `tile` int8, the number of the held angle, -1 while it drifts; `since` int32, steps
-    since the angle was drawn; with input noise `clean_observations` (T, B, 12), which the published rule uses in its eligibility.
+    `step_facts` (T, B): `theta` float64, in (-pi, pi], or a tile angle; `tile` int8, the number of the held
+    angle, -1 while it drifts; `since` int32, steps since the angle was drawn; with input noise
+    `clean_observations` (T, B, 12), which the published rule uses in its eligibility.
 
     Args:
         readout: "estimation" or "classification".
         split: "train" (drift), "validation" or "test" (held angles).
-        num_steps: Steps per episode. The published trial has 100 000 (1000 time units); the registered environments have 2000, so that
-            agents that learn from whole episodes can hold a batch of them.
+        num_steps: Steps per episode. The published trial has 100 000 (1000 time units); the registered
+            environments have 2000, so that agents that learn from whole episodes can hold a batch of them.
         prior_drift: Which drift; see above.
         kappa: Concentration of the law that an episode starts from, 0 = uniform.
         mu: Its mode, in radians.
         speed: s, noise of the drift in radians per square root of a time unit.
         dt: Time units per step.
         hold_steps: Steps that a held angle lasts.
-        settle_steps: Steps after an angle was drawn that do not count in the score (weight 0); their rewards are given all the same.
+        settle_steps: Steps after an angle was drawn that do not count in the score (weight 0); their rewards
+            are given all the same.
         input_noise: Standard deviation of Gaussian noise on every input and step.
 
-    **Reference Scores.** The score is the mean reward. `chance`: the best constant answer to the law of the split's angles (held angles: -1 for
-    estimation, -0.679 for classification, as 7 of 12 tiles are in class 1). `oracle`: the linear readout of the inputs and its
-    sign; without input noise it makes no error: 0, and log(1 - 1e-4) = -0.0001 for classification. A network with
-    noise inside cannot get there; the published one reaches -0.123 (estimation).
+    **Reference Scores.** The score is the mean reward. `chance`: the best constant answer to the law of the
+    split's angles (held angles: -1 for estimation, -0.679 for classification, as 7 of 12 tiles are in class
+    1). `oracle`: the linear readout of the inputs and its sign; without input noise it makes no error: 0, and
+    log(1 - 1e-4) = -0.0001 for classification. A network with noise inside cannot get there; the published
+    one reaches -0.123 (estimation).
 
-    **Source.** Bredenberg, Simoncelli and Savin, "Learning efficient task-dependent representations with synaptic plasticity", Advances in Neural
-    Information Processing Systems 33 (2020). Different on purpose: `prior_drift="exact"`; the tile angle 0 is exactly 0; the split of held angles is a split, and their
-    first steps can be left out of the score.
+    **Source.** Bredenberg, Simoncelli and Savin, "Learning efficient task-dependent representations with
+    synaptic plasticity", Advances in Neural Information Processing Systems 33 (2020). Different on purpose:
+    `prior_drift="exact"`; the tile angle 0 is exactly 0; the split of held angles is a split, and their first
+    steps can be left out of the score.
 
     **Version History.** v0: first version.
     """
@@ -132,8 +136,10 @@ class StimulusCoding(Task):
         input_noise: float = 0.0,
     ) -> None:
         for name, value, known in (
-            ("readout", readout, READOUTS), ("split", split, SPLITS), ("prior_drift", prior_drift, PRIOR_DRIFTS),
-        ):  # fmt: skip
+            ("readout", readout, READOUTS),
+            ("split", split, SPLITS),
+            ("prior_drift", prior_drift, PRIOR_DRIFTS),
+        ):
             if value not in known:
                 raise ValueError(f"{name}={value!r}: expected one of {known}.")
         if num_steps < 1 or hold_steps < 1:
@@ -145,8 +151,8 @@ class StimulusCoding(Task):
             )
         if not (dt > 0 and speed > 0 and kappa >= 0 and input_noise >= 0 and math.isfinite(mu)):
             raise ValueError(
-                f"dt={dt}, speed={speed}, kappa={kappa}, input_noise={input_noise}, mu={mu}: expected dt and speed above 0, "
-                "kappa and input_noise not below 0, and a finite mu."
+                f"dt={dt}, speed={speed}, kappa={kappa}, input_noise={input_noise}, mu={mu}: expected dt and "
+                "speed above 0, kappa and input_noise not below 0, and a finite mu."
             )
         self.readout, self.split, self.num_steps, self.prior_drift = readout, split, num_steps, prior_drift
         self.kappa, self.mu, self.speed, self.dt = kappa, mu, speed, dt
@@ -194,16 +200,21 @@ class StimulusCoding(Task):
         return self._blocks(RowStreams(episode_seeds(rng, batch_size)), steps)
 
     def _blocks(self, streams: RowStreams, steps: int) -> Iterator[Episodes]:
-        angles = self._drifting(streams) if self.split == "train" else self._held(streams)
-        noise = streams.spawn(_NOISE) if self.input_noise else None
-        waiting = [next(angles)]
+        pieces = self._pieces(streams)
+        waiting = [next(pieces)]
         for first in range(0, self.num_steps, steps):
             count = min(steps, self.num_steps - first)
-            while sum(len(theta) for theta, _ in waiting) < count:
-                waiting.append(next(angles))
-            theta, tile = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
-            waiting = [(theta[count:], tile[count:])]
-            yield self._lay_out(theta[:count], tile[:count], first, noise)
+            while sum(len(theta) for theta, _, _ in waiting) < count:
+                waiting.append(next(pieces))
+            theta, tile, noise = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+            waiting = [(theta[count:], tile[count:], noise[count:])]
+            yield self._lay_out(theta[:count], tile[:count], noise[:count], first)
+
+    def _pieces(self, streams: RowStreams) -> Iterator[_Piece]:
+        """Angles (n, B), tiles (n, B) and input noise (n, B, 12 or 0), cut alike for every caller."""
+        noise, size = streams.spawn(_NOISE), len(TILES) if self.input_noise else 0
+        for theta, tile in self._drifting(streams) if self.split == "train" else self._held(streams):
+            yield theta, tile, self.input_noise * noise.normal(len(theta), size).swapaxes(0, 1)
 
     def _drifting(
         self, streams: RowStreams
@@ -221,8 +232,9 @@ class StimulusCoding(Task):
             count = min(_BLOCK, self.num_steps - first)
             kicks = scale * normal.normal(count)
             paths = np.empty((count, len(streams)))
-            # Floats and not arrays: with one angle to a row, this is the fastest way short of a compiler, and its numbers
-            # cannot depend on how many rows there are. Nothing is wrapped on the way: the sine does not mind.
+            # Floats and not arrays: with one angle to a row, this is the fastest way short of a compiler, and
+            # its numbers cannot depend on how many rows there are. Nothing is wrapped on the way: the sine
+            # does not mind.
             for row in range(len(streams)):
                 path = list(accumulate(kicks[row].tolist(), moved, initial=float(offset[row])))
                 paths[:, row], offset[row] = path[:-1], path[-1]
@@ -230,7 +242,8 @@ class StimulusCoding(Task):
 
     def _held(self, streams: RowStreams) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]]:
         """Angles (n, B) and tiles (n, B), one held angle at a time."""
-        # A split has streams of its own, so that one seed does not hold the same angles in validation and test.
+        # A split has streams of its own, so that one seed does not hold the same angles in validation and
+        # test.
         draws = streams.spawn(_HELD + SPLITS.index(self.split))
         for _ in range(0, self.num_steps, self.hold_steps):
             tile = np.broadcast_to(
@@ -242,17 +255,16 @@ class StimulusCoding(Task):
         self,
         theta: npt.NDArray[np.float64],
         tile: npt.NDArray[np.int8],
+        noise: npt.NDArray[np.float64],
         first: int,
-        noise: RowStreams | None,
     ) -> Episodes:
-        """Steps from number `first` on, of angles and tiles (T, B)."""
+        """Steps from number `first` on, of angles and tiles (T, B) and noise (T, B, 12 or 0)."""
         steps, batch = theta.shape
         inputs = tuned_inputs(theta)
         facts: dict[str, npt.NDArray[Any]] = {}
-        if noise is not None:
+        if self.input_noise:
             facts["clean_observations"] = inputs.astype(np.float32)
-            # (B, 12) at a time, so that the numbers do not depend on where the blocks are cut
-            inputs += self.input_noise * np.stack([noise.normal(len(TILES)) for _ in range(steps)])
+            inputs += noise
         held = self.split != "train"
         since = np.arange(first, first + steps) % self.hold_steps if held else np.arange(first, first + steps)
         return Episodes(
@@ -294,6 +306,7 @@ class StimulusCoding(Task):
 
     def _rewards(self, targets: npt.NDArray[Any], actions: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         answers = np.asarray(actions, dtype=np.float64)
+        rewards: npt.NDArray[np.float64]
         if self.readout == "estimation":
             rewards = -np.square(targets - answers).sum(-1)
         else:
@@ -302,7 +315,10 @@ class StimulusCoding(Task):
         return rewards.astype(np.float32)
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, float]:
-        """Mean reward (`score`); `settled_score` without the first 20 time units after a change, where longer ones are held; `accuracy` of classes."""
+        """Mean reward (`score`), also once settled (`settled_score`), and `accuracy` where there are classes.
+
+        Settled are steps 20 time units or more after an angle was drawn, where angles are held so long.
+        """
         scores = self.step_scores(episodes, actions).astype(np.float64)
         counts = episodes.weights > 0
         found = {"score": float(scores[counts].mean())}
@@ -338,9 +354,18 @@ class StimulusCoding(Task):
     def describe(self) -> dict[str, Any]:
         """The arguments that make this task."""
         names = (
-            "readout", "split", "num_steps", "prior_drift", "kappa", "mu", "speed", "dt", "hold_steps", "settle_steps",
+            "readout",
+            "split",
+            "num_steps",
+            "prior_drift",
+            "kappa",
+            "mu",
+            "speed",
+            "dt",
+            "hold_steps",
+            "settle_steps",
             "input_noise",
-        )  # fmt: skip
+        )
         return {name: getattr(self, name) for name in names}
 
     def remake(self, **changes: Any) -> StimulusCoding:
@@ -368,6 +393,7 @@ class _LinearReadout:
         """Actions (B, K) for observations (B, 12)."""
         point = estimate(observations)
         if self._task.readout == "classification":
-            # Float32 inputs leave some 1e-7 of doubt, and the angles 0 and -pi, which are on the border, are in class 1.
+            # Float32 inputs leave some 1e-7 of doubt, and the angles 0 and -pi, which are on the border, are
+            # in class 1.
             point = (point[:, 1:] >= -1e-6).astype(np.float64)
         return point.astype(np.float32)

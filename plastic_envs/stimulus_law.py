@@ -1,11 +1,11 @@
-"""The law of an angle that drifts on the circle: where it starts, where it ends up, and what is met on the way."""
+"""The law of an angle that drifts on the circle: at the start, in the end, and on the way."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["StimulusLaw"]
+__all__ = ["StimulusLaw", "wrapped"]
 
 _HARMONICS = 32  # of the density; concentrations of a few need some ten
 _TABLE = 4097  # points of the inverse distribution function, on half a circle
@@ -14,8 +14,8 @@ _TABLE = 4097  # points of the inverse distribution function, on half a circle
 class StimulusLaw:
     """Langevin motion on the circle, d theta = - pull sin(theta - mu) dt + speed dB, from a von Mises start.
 
-    By symmetry the law of the angle is given by its moments c_n = E cos(n (theta - mu)), and Ito's formula turns the motion
-    into linear equations for them,
+    By symmetry the law of the angle is given by its moments c_n = E cos(n (theta - mu)), and Ito's formula
+    turns the motion into linear equations for them,
 
         dc_n / dt = (n pull / 2) (c_{n-1} - c_{n+1}) - (n^2 speed^2 / 2) c_n,    c_0 = 1,
 
@@ -25,8 +25,8 @@ class StimulusLaw:
         kappa: Concentration at the start.
         mu: Mode, in radians.
         speed: Radians per square root of a time unit.
-        exact: Whether the start is stationary (pull = kappa speed^2 / 2), or, as published, drawn twice as strongly to the mode
-            (pull = kappa speed^2, stationary concentration 2 kappa).
+        exact: Whether the start is stationary (pull = kappa speed^2 / 2), or, as published, drawn twice as
+            strongly to the mode (pull = kappa speed^2, stationary concentration 2 kappa).
         duration: Time units over which `mean_...` and `density` average.
 
     Attributes:
@@ -95,3 +95,9 @@ def _von_mises_moments(kappa: float) -> npt.NDArray[np.float64]:
         np.cos(np.outer(np.arange(1, _HARMONICS + 1), grid)) @ weights / weights.sum()
     )
     return moments
+
+
+def wrapped(angle: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Angles (...) in radians, brought into (-pi, pi]."""
+    turns = np.ceil((angle - np.pi) / (2 * np.pi))
+    return np.minimum(angle - 2 * np.pi * turns, np.pi)

@@ -69,7 +69,8 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
 
     `info` describes the observation that it comes with: `target` (the right response to it; -1 where nothing
     is right), `weight` (0.0 where the step does not count), `period` (index into `task.periods`), `reset`
-    (whether an agent should forget its activity before this step), and the task's own `info_facts`.
+    (whether an agent should forget its activity before this step), `episode` (number of the episode, from 0,
+    since a seed was given or `options` changed the task), and the task's own `info_facts`.
     An episode ends with `terminated`; the observation and facts after the last step are zeros (target -1).
 
     Args:
@@ -81,10 +82,11 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
 
     def __init__(self, task: Task | str, render_mode: str | None = None, **kwargs: Any) -> None:
         self.render_mode = _check_render_mode(render_mode)
-        self.task = build_task(task, **kwargs)
+        self.task = self._first_task = build_task(task, **kwargs)
         self.observation_space = self.task.observation_space
         self.action_space = self.task.action_space
         self._episodes: Episodes | None = None
+        self._episode = -1
         self._step = 0
         self._actions: list[Any] = []
 
@@ -98,8 +100,17 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start the next episode. `options` is accepted and unused."""
+        """Start the next episode.
+
+        Args:
+            seed: Start over with this seed, and with the task that the environment was made with.
+            options: What the task makes of them (`Task.with_options`) holds until a seed or other options
+                are given.
+        """
         super().reset(seed=seed)
+        task = _next_task(self.task if seed is None else self._first_task, options)
+        self._episode = 0 if seed is not None or task is not self.task else self._episode + 1
+        self.task = task
         self._episodes = self.task.sample(self.np_random, 1)
         self._step = 0
         self._actions = []
@@ -138,7 +149,18 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
     def _info(self) -> dict[str, Any]:
         over = np.array([self._over()])
         facts = _step_facts(self.task, self.episodes, (np.where(over, 0, self._step), np.array([0])), over)
-        return {name: value[0].item() if value.ndim == 1 else value[0] for name, value in facts.items()}
+        info = {name: value[0].item() if value.ndim == 1 else value[0] for name, value in facts.items()}
+        return info | {"episode": self._episode}
+
+
+def _next_task(task: Task, options: dict[str, Any] | None) -> Task:
+    """The task to go on with; it may not change what observations and actions are."""
+    chosen = task.with_options(options) if options else task
+    for name in ("observation_space", "action_space"):
+        ours, theirs = getattr(task, name), getattr(chosen, name)
+        if ours != theirs:
+            raise ValueError(f"reset options {options} change the {name} from {ours} to {theirs}; make a new environment.")
+    return chosen
 
 
 def _step_facts(
@@ -191,7 +213,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: expected at least 1.")
         self.render_mode = _check_render_mode(render_mode)
-        self.task = build_task(task, **kwargs)
+        self.task = self._first_task = build_task(task, **kwargs)
         self.num_envs = num_envs
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
@@ -203,6 +225,8 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         self._slots = 0  # known once the first episode has shown how much memory one takes
         self._generators: list[np.random.Generator] = []
         self._episodes: Episodes | None = None
+        self._seeds = np.zeros(0, dtype=np.uint64)  # of the episodes in the columns
+        self._numbers = np.full(num_envs, -1)
         self._fresh = np.zeros(num_envs, dtype=np.int64)  # columns ahead that have not been played
         self._slot = np.zeros(num_envs, dtype=np.int64)
         self._steps = np.zeros(num_envs, dtype=np.int64)
@@ -218,7 +242,17 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Start a new episode in every environment; environment b is seeded with `seed + b`."""
+        """Start a new episode in every environment; environment b is seeded with `seed + b`.
+
+        `options` are as in `TaskEnv.reset`, for all environments alike.
+        """
+        task = _next_task(self.task if seed is None else self._first_task, options)
+        if seed is not None or task is not self.task:
+            self._numbers[:] = -1
+        if task is not self.task and self._episodes is not None:
+            # Episodes made ahead are made again of the same seeds, as if the other task had been there.
+            self._episodes = task.generate(RowStreams(self._seeds))
+        self.task = task
         if seed is not None or not self._generators:
             seeds = seed if isinstance(seed, list) else [
                 None if seed is None else seed + b for b in range(self.num_envs)
@@ -302,6 +336,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             self._refill(envs)
         self._slot[envs] = (self._slot[envs] + 1) % self._slots
         self._fresh[envs] -= 1
+        self._numbers[envs] += 1
         self._steps[envs] = 0
         self._in_step = bool((self._slot == self._slot[0]).all() and (self._steps == self._steps[0]).all())
 
@@ -322,7 +357,11 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             seeds_of.append(episode_seeds(self._generators[b], int(missing[b])))
         columns, seeds = np.concatenate(ahead_of), np.concatenate(seeds_of)
         order = np.argsort(columns)
-        columns, made = columns[order], self.task.generate(RowStreams(seeds[order]))
+        columns, seeds = columns[order], seeds[order]
+        made = self.task.generate(RowStreams(seeds))
+        if self._episodes is None:
+            self._seeds = np.zeros(len(columns), dtype=np.uint64)
+        self._seeds[columns] = seeds
         if self._episodes is None or len(columns) == self._episodes.batch_size:
             self._episodes = made
         else:
@@ -349,7 +388,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         for name, value in _step_facts(self.task, self._episodes, self._here(), self._was_over).items():
             info[name] = value
             info[f"_{name}"] = self._all_true.copy()
-        return info
+        return info | {"episode": self._numbers.copy(), "_episode": self._all_true.copy()}
 
 
 def _num_bytes(episodes: Episodes) -> int:

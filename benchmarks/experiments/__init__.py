@@ -29,6 +29,9 @@ EXPERIMENTS: dict[str, str] = {
     "plastic_envs.core:Task": "benchmarks.experiments.plain",
     "plastic_envs.graph_walk:GraphTask": "benchmarks.experiments.graphs",
     "plastic_envs.graph_walk:GraphWalk": "benchmarks.experiments.graph_walk",
+    "plastic_envs.sensorimotor:SensorimotorAssociation": "benchmarks.experiments.sensorimotor",
+    "plastic_envs.transitive:TransitiveInference": "benchmarks.experiments.transitive",
+    "plastic_envs.stimulus_coding:StimulusCoding": "benchmarks.experiments.stimulus_coding",
 }
 
 

@@ -4,11 +4,14 @@ A study is a module with
 
 * `DESCRIPTION`: one line for `--list`;
 * `plan()`: the runs, as plain data;
+* `measure(group, agent, run)`, if it has any: what the study puts a finished run's agent through, beyond what
+the run
+  itself does. It is done once and kept with the run;
 * `table(results)`: rows "quantity, published, ours";
 * `figures(results)`: (name, caption, figure) beyond those that each run draws of itself.
 
-`results` maps the name of a planned group to its finished runs. Adding a study is a module here and a line in
-`STUDIES`.
+`results` maps the name of a planned group to its finished runs, with what was measured among their metrics
+and arrays. Adding a study is a module here and a line in `STUDIES`.
 """
 
 from __future__ import annotations
@@ -17,17 +20,21 @@ import difflib
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from benchmarks.results import Results
+from plastic_agents.base import Agent
 
-__all__ = ["STUDIES", "Planned", "Row", "Study", "interval", "study"]
+__all__ = ["STUDIES", "MeasuringStudy", "Planned", "Row", "Study", "interval", "study"]
 
 STUDIES: dict[str, str] = {
     "graph-walk": "benchmarks.studies.graph_walk",
+    "stimulus-coding": "benchmarks.studies.stimulus_coding",
+    "transitive-inference": "benchmarks.studies.transitive_inference",
 }
 
 # Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom, so that means over few seeds get
@@ -59,11 +66,19 @@ class Planned:
         group: Name of the group; its runs lie in a directory of that name.
         settings: Fields of `RunConfig` that differ from the agent's and the task's defaults.
         seeds: One run each.
+        shipped: Name of the network in `plastic_agents.pretrained` that such a run has made, `{seed}`
+            standing for its seed. It is then taken from there, unless training anew is asked for. None: the
+            run is always made.
     """
 
     group: str
     settings: Mapping[str, Any]
     seeds: Sequence[int] = (0,)
+    shipped: str | None = None
+
+    def network(self, seed: int) -> str | None:
+        """Name of the shipped network of a seed."""
+        return None if self.shipped is None else self.shipped.format(seed=seed)
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,16 @@ class Study(Protocol):
 
     def figures(self, results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
         """Name, caption and figure."""
+
+
+@runtime_checkable
+class MeasuringStudy(Protocol):
+    """A study that puts agents through something of its own."""
+
+    def measure(
+        self, group: str, agent: Agent, run: Results
+    ) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+        """Metrics and arrays of a finished run's agent; names must differ from those of the run itself."""
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:

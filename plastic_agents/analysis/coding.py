@@ -1,8 +1,9 @@
 """How a noisy population represents an angle: tuning, error, information, and where its noise lies.
 
-Letters for shapes: S samples (steps at which something was recorded, all episodes together), N units, K outputs,
-A angles (tiles round the circle, equally spaced, angle k at index k). Angles are given by index, so that no rounding decides which samples belong together.
-The analyses are those of Bredenberg, Simoncelli and Savin (NeurIPS 2020), figures 2 to 5, and some of our own.
+Letters for shapes: S samples (steps at which something was recorded, all episodes together), N units, K
+outputs, A angles (tiles round the circle, equally spaced, angle k at index k). Angles are given by index, so
+that no rounding decides which samples belong together. The analyses are those of Bredenberg, Simoncelli and
+Savin (NeurIPS 2020), figures 2 to 5, and some of our own.
 """
 
 from __future__ import annotations
@@ -13,10 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Moments", "OutputError", "by_angle", "circular_density", "correlations", "currents", "d_prime", "discriminant",
-    "fisher_information", "noise_in_decoder_space", "output_error", "population_spectrum", "preferred_angles",
-    "rate_energy", "signal_to_noise", "weighted_mean",
-]  # fmt: skip
+    "Moments",
+    "OutputError",
+    "by_angle",
+    "circular_density",
+    "correlations",
+    "currents",
+    "d_prime",
+    "discriminant",
+    "fisher_information",
+    "noise_in_decoder_space",
+    "output_error",
+    "population_spectrum",
+    "preferred_angles",
+    "rate_energy",
+    "signal_to_noise",
+    "weighted_mean",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer]
@@ -28,12 +42,12 @@ class Moments(NamedTuple):
     Attributes:
         mean: (A, M).
         covariance: (A, M, M), divided by the number of samples.
-        count: (A,), samples; without any, mean and covariance are NaN.
+        samples: (A,), how many; without any, mean and covariance are NaN.
     """
 
     mean: FloatArray
     covariance: FloatArray
-    count: npt.NDArray[np.int64]
+    samples: npt.NDArray[np.int64]
 
     @property
     def deviation(self) -> FloatArray:
@@ -130,7 +144,9 @@ def d_prime(values: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
         ValueError: If a class has no sample.
     """
     if positive.all() or not positive.any():
-        raise ValueError(f"{int(positive.sum())} of {len(positive)} samples are positive: both classes are needed.")
+        raise ValueError(
+            f"{int(positive.sum())} of {len(positive)} samples are positive: both classes are needed."
+        )
     one, other = values[positive], values[~positive]
     return float(abs(one.mean() - other.mean()) / np.sqrt((one.var() + other.var()) / 2))
 
@@ -147,8 +163,8 @@ def discriminant(rates: FloatArray, positive: npt.NDArray[np.bool_], ridge: floa
 def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> FloatArray:
     """How much of the largest possible noise volume lies in the decoder's row space, by angle.
 
-    det(V C V^T) / product of C's K largest eigenvalues, V an orthonormal basis of that space: 1 if the noise is largest in the very directions
-    that are read out, small if it is steered away from them.
+    det(V C V^T) / product of C's K largest eigenvalues, V an orthonormal basis of that space: 1 if the noise
+    is largest in the very directions that are read out, small if it is steered away from them.
 
     Args:
         covariance: C, (A, N, N).
@@ -167,8 +183,8 @@ def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> Float
 def signal_to_noise(tuning: Moments, decoder: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Signal to noise ratio of the rates inside the decoder's row space and outside it, by angle.
 
-    Signal is the squared distance of the mean rates from their mean over angles, noise the trace of the covariance, each within
-    the space.
+    Signal is the squared distance of the mean rates from their mean over angles, noise the trace of the
+    covariance, each within the space.
 
     Args:
         tuning: Of the rates, M = N.
@@ -179,10 +195,12 @@ def signal_to_noise(tuning: Moments, decoder: FloatArray) -> tuple[FloatArray, F
     """
     basis = np.linalg.qr(decoder.T)[0]
     signal = tuning.mean - tuning.mean.mean(0)
-    noise = np.trace(tuning.covariance, axis1=1, axis2=2)
+    noise: FloatArray = np.trace(tuning.covariance, axis1=1, axis2=2)
     signal_in = np.square(signal @ basis).sum(1)
-    noise_in = np.trace(basis.T @ tuning.covariance @ basis, axis1=1, axis2=2)
-    return signal_in / noise_in, (np.square(signal).sum(1) - signal_in) / (noise - noise_in)
+    noise_in: FloatArray = np.trace(basis.T @ tuning.covariance @ basis, axis1=1, axis2=2)
+    inside: FloatArray = signal_in / noise_in
+    outside: FloatArray = (np.square(signal).sum(1) - signal_in) / (noise - noise_in)
+    return inside, outside
 
 
 def fisher_information(tuning: Moments, angles: FloatArray, ridge: float = 0.0) -> FloatArray:
@@ -208,14 +226,14 @@ def fisher_information(tuning: Moments, angles: FloatArray, ridge: float = 0.0) 
 def correlations(tuning: Moments) -> tuple[FloatArray, FloatArray]:
     """Noise correlations at each angle (A, N, N), and signal correlations (N, N) of the tuning curves."""
     deviation = tuning.deviation
-    noise = tuning.covariance / (deviation[:, :, None] * deviation[:, None, :])
-    return noise, np.corrcoef(tuning.mean.T)
+    noise: FloatArray = tuning.covariance / (deviation[:, :, None] * deviation[:, None, :])
+    signal: FloatArray = np.atleast_2d(np.corrcoef(tuning.mean.T))
+    return noise, signal
 
 
 def population_spectrum(covariance: FloatArray) -> FloatArray:
-    """Variances along the principal directions of the noise (A, N), largest first, for covariances (A, N, N)."""
-    spectrum: FloatArray = np.linalg.eigvalsh(covariance)[:, ::-1]
-    return spectrum
+    """Variances (A, N) along the noise's principal directions, largest first, of covariances (A, N, N)."""
+    return np.linalg.eigvalsh(covariance).astype(np.float64)[:, ::-1]
 
 
 def currents(
@@ -239,7 +257,7 @@ def currents(
 def rate_energy(
     rates: FloatArray, inputs: FloatArray, recurrent: FloatArray, feedforward: FloatArray, bias: FloatArray
 ) -> FloatArray:
-    """Energy whose noisy descent the dynamics are for symmetric W, without the units' own part, above the firing-rate curve's knee.
+    """Energy that the dynamics descend, but for noise, where W is symmetric and rates lie above the knee.
 
     E = - r W r / 2 - b r - r U s + |r|^2 / 2, where g(r) = r.
 

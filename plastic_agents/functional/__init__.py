@@ -1,6 +1,14 @@
 """Pure functions of tensors that networks are made of, each with its fast and its plain form."""
 
 from plastic_agents.functional.fast_weights import associate, associate_loop
+from plastic_agents.functional.neuromodulated import run as modulated_plasticity
+from plastic_agents.functional.neuromodulated import run_loop as modulated_plasticity_loop
 from plastic_agents.functional.normalised_hebb import normalised_hebbian
 
-__all__ = ["associate", "associate_loop", "normalised_hebbian"]
+__all__ = [
+    "associate",
+    "associate_loop",
+    "modulated_plasticity",
+    "modulated_plasticity_loop",
+    "normalised_hebbian",
+]

@@ -1,19 +1,19 @@
 """A recurrent layer whose weights are rewritten by a modulator that it makes itself: the step rule.
 
-Source: Miconi & Kay, "Neural mechanisms of relational learning and fast knowledge reassembly in plastic neural
-networks", Nature Neuroscience 28, 2025, in the form of its released networks. One time step, from activity h,
-eligibility trace E and plastic weights P (row = receiving unit, column = sending unit):
+Source: Miconi & Kay, "Neural mechanisms of relational learning and fast knowledge reassembly in plastic
+neural networks", Nature Neuroscience 28, 2025, in the form of its released networks. One time step, from
+activity h, eligibility trace E and plastic weights P (row = receiving unit, column = sending unit):
 
     h' = tanh(drive + (w + alpha * P) h)            drive = W_in x + b_in
     m  = g (d_0 - d_1),  d = tanh(W_mod h' + b_mod)
     P' = clip(P + m E, -50, 50)                     with the old trace
     E' = (1 - eta) E + eta tanh(h' h^T)
 
-An association can therefore be written one step after it was formed, at the earliest. eta and g are free numbers: trained networks
-have eta above 1. The clip passes no gradient where it acts.
+An association can therefore be written one step after it was formed, at the earliest. eta and g are free
+numbers: trained networks have eta above 1. The clip passes no gradient where it acts.
 
-`run_loop` is this rule, left to autograd. `run` takes `plastic_agents.functional.trials` for stretches that allow it and
-gives the same numbers within round-off.
+`run_loop` is this rule, left to autograd. `run` takes `plastic_agents.functional.trials` for stretches that
+allow it and gives the same numbers within round-off.
 
 Shapes: T time steps, B rows, n units.
 """
@@ -57,7 +57,7 @@ class PlasticState(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Steps `first` to `last` - 1 of a sequence, and whether they are whole trials that `TrialTape` can run."""
+    """Steps `first` to `last` - 1 of a sequence, and whether they are whole trials for `TrialTape`."""
 
     first: int
     last: int

@@ -1,4 +1,4 @@
-"""A noisy rate network that learns by reward-modulated Hebbian plasticity, as plain functions of NumPy arrays.
+"""A noisy rate network that learns by reward-modulated Hebbian plasticity, as functions of NumPy arrays.
 
 The network, the rule and the constants are those of Bredenberg, Simoncelli and Savin, "Learning efficient
 task-dependent representations with synaptic plasticity", NeurIPS 33 (2020). Rates r (N,) follow
@@ -6,13 +6,13 @@ task-dependent representations with synaptic plasticity", NeurIPS 33 (2020). Rat
     dr = [ -g(r) + W r + U s + b ] dt + sigma dB,        g(r) = (log(exp(r / beta) - 1) - alpha) / gamma,
 
 g being the inverse of the firing-rate curve beta log(1 + exp(alpha + gamma x)). For symmetric W their
-stationary law is exp(-2 E / sigma^2) with an energy E linear in W, U and b, so that the gradient of any mean reward is a
-covariance of the reward with coactivation: the three-factor rule
+stationary law is exp(-2 E / sigma^2) with an energy E linear in W, U and b, so that the gradient of any mean
+reward is a covariance of the reward with coactivation: the three-factor rule
 
     dW / dt = eta [ R (r r^T - m) - lambda W ],        m the recent mean of r r^T,
 
-and alike for U (r s^T) and b (r), which needs nothing but the reward R beside what a synapse sees. The decoder
-D learns by the delta rule.
+and alike for U (r s^T) and b (r), which needs nothing but the reward R beside what a synapse sees. The
+decoder D learns by the delta rule.
 
 `run_trial` is compiled (Numba); `run_trial_reference` is the same rule written plainly, for the same noise.
 """
@@ -21,12 +21,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RULES", "Constants", "Trial", "Weights", "initial_weights", "rate_curve", "rate_curve_inverse", "run_trial", "run_trial_reference"]
+__all__ = [
+    "RULES",
+    "Constants",
+    "Trial",
+    "Weights",
+    "initial_weights",
+    "rate_curve",
+    "rate_curve_inverse",
+    "run_trial",
+    "run_trial_reference",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -72,10 +82,11 @@ class Constants(NamedTuple):
         gamma: Its steepness.
         least_rate: Rates are clipped from below here.
         largest_rate: And from above here.
-        gain: 0: the output is D r, the reward minus the squared error. Above: the output is 1 / (1 + exp(-gain D r)), the
-            reward the log likelihood of the target.
+        gain: 0: the output is D r, the reward minus the squared error. Above: the output is 1 / (1 +
+            exp(-gain D r)), the reward the log likelihood of the target.
         least_probability: Such outputs are clipped to [this, 1 - this] in the reward.
-        eligibility: 0 only the decoder learns, 1 coactivation less its mean, 2 filtered noise, 3 the pathwise gradient.
+        eligibility: 0 only the decoder learns, 1 coactivation less its mean, 2 filtered noise, 3 the pathwise
+            gradient.
         mean_rate: Share of the running means that is renewed per step, theta = 3 dt / 20.
         trace_time: Time constant of eligibility 2.
         window: Steps that eligibility 3 goes back over.
@@ -86,7 +97,8 @@ class Constants(NamedTuple):
         decay_input: lambda of U.
         decay_bias: lambda of b.
         decay_decoder: lambda of D.
-        cost_l1: lambda_1 of the metabolic cost lambda_1 sum |r| + lambda_2 sum r^2 in the reward that is learned from.
+        cost_l1: lambda_1 of the metabolic cost lambda_1 sum |r| + lambda_2 sum r^2 in the reward that is
+            learned from.
         cost_l2: lambda_2.
         baseline: 1: the reward's running mean is subtracted from it, 0: not.
         constant_reward: Stands in for the reward in the rule, unless it is NaN.
@@ -123,7 +135,8 @@ class Constants(NamedTuple):
 
         Args:
             objective: "squared_error" (estimation) or "log_likelihood" (classification).
-            rule: Name in `RULES`; "reward-independent" puts -0.1, a trained network's reward, in the reward's place.
+            rule: Name in `RULES`; "reward-independent" puts -0.1, a trained network's reward, in the reward's
+                place.
             dt: Time step.
 
         Raises:
@@ -131,20 +144,29 @@ class Constants(NamedTuple):
         """
         if rule not in RULES:
             raise ValueError(f"rule={rule!r}: expected one of {RULES}.")
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "squared_error": {},
             "log_likelihood": {
-                "gain": 100.0, "rate": 1e-4, "decoder_rate": 1e-6, "decay_recurrent": 1.875e-3, "decay_bias": 0.05,
-                "decay_input": 0.0625, "decay_decoder": 1.875e-3,
+                "gain": 100.0,
+                "rate": 1e-4,
+                "decoder_rate": 1e-6,
+                "decay_recurrent": 1.875e-3,
+                "decay_bias": 0.05,
+                "decay_input": 0.0625,
+                "decay_decoder": 1.875e-3,
             },
-        }  # fmt: skip
+        }
         if objective not in own:
             raise ValueError(f"objective={objective!r}: expected one of {tuple(own)}.")
         return cls()._replace(
-            dt=dt, mean_rate=3 * dt / 20, quiet_steps=round(40 / dt), window=round(10 / dt),
-            eligibility=_ELIGIBILITY[rule], constant_reward=-0.1 if rule == "reward-independent" else math.nan,
+            dt=dt,
+            mean_rate=3 * dt / 20,
+            quiet_steps=round(40 / dt),
+            window=round(10 / dt),
+            eligibility=_ELIGIBILITY[rule],
+            constant_reward=-0.1 if rule == "reward-independent" else math.nan,
             **own[objective],
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +189,7 @@ class Trial:
 def initial_weights(
     rng: np.random.Generator, num_inputs: int, num_units: int, num_outputs: int, bias: float = 0.0
 ) -> Weights:
-    """Random weights as published: W, U and D uniform within 0.3 / sqrt(N), 0.5 / sqrt(I) and 1 / N, b constant."""
+    """Random weights: W, U, D uniform within 0.3 / sqrt(N), 0.5 / sqrt(I), 1 / N (published), b constant."""
 
     def uniform(bound: float, *shape: int) -> FloatArray:
         return rng.uniform(-bound, bound, shape)
@@ -203,12 +225,13 @@ def run_trial(
     record_every: int = 1,
     rule_inputs: FloatArray | None = None,
 ) -> Trial:
-    """Run a trial from fresh running means, and learn in it. Compiled: the first call of a session takes a few seconds.
+    """Run a trial from fresh running means, and learn in it; compiled when it is first called.
 
-    Per step: input s(t) and rates r(t - 1) give r(t); the output and the recorded reward are those of r(t); r(t) is
-    clipped; the rule, and the reward in it, use the clipped r(t). (As published, but that there the input
-    of the step before drives the rates, 0.01 time units ago.) The running means are divided by the weight of what they have
-    seen, so that they are means from the first step on; after the published quiet time that is a factor of 1.002.
+    Per step: input s(t) and rates r(t - 1) give r(t); the output and the recorded reward are those of r(t);
+    r(t) is clipped; the rule, and the reward in it, use the clipped r(t). (As published, but that there the
+    input of the step before drives the rates, 0.01 time units ago.) The running means are divided by the
+    weight of what they have seen, so that they are means from the first step on; after the published quiet
+    time that is a factor of 1.002.
 
     Args:
         weights: Changed in place if `learn`.
@@ -218,7 +241,8 @@ def run_trial(
         noise: (T, N), standard normal.
         constants: Of network and rule.
         learn: Whether weights change.
-        record_every: Steps between recorded outputs and rates; the first record is of step `record_every - 1`.
+        record_every: Steps between recorded outputs and rates; the first record is of step `record_every -
+            1`.
         rule_inputs: (T, I), the inputs in the rule, if they are not those that drive the rates (input noise).
 
     Raises:
@@ -265,7 +289,9 @@ def _checked(
     return inputs, targets, noise, seen
 
 
-def output_and_reward(output: FloatArray, target: FloatArray, constants: Constants) -> tuple[FloatArray, float]:
+def output_and_reward(
+    output: FloatArray, target: FloatArray, constants: Constants
+) -> tuple[FloatArray, float]:
     """The output (K,) of D r (K,), and the reward it earns."""
     if constants.gain == 0.0:
         return output, -float(np.square(target - output).sum())
@@ -289,7 +315,9 @@ def run_trial_reference(
     """`run_trial` in plain NumPy, one equation a line; slow. Not written for the pathwise gradient."""
     c = constants
     if c.eligibility == _GRADIENT and learn:
-        raise ValueError("the pathwise gradient has no reference here; torch's autograd through the network is one.")
+        raise ValueError(
+            "the pathwise gradient has no reference here; torch's autograd through the network is one."
+        )
     inputs, targets, noise, seen = _checked(weights, rates, inputs, targets, noise, rule_inputs)
     W, U, b, D = weights
     r = rates.copy()

@@ -1,7 +1,7 @@
 """The compiled loops behind `three_factor.run_trial`, which says what they do; one thread, float64.
 
-Sums may be taken in any order (so that they use the processor's vectors), hence results agree with the plain form
-to rounding only; the same call gives the same numbers.
+Sums may be taken in any order (so that they use the processor's vectors), hence results agree with the plain
+form to rounding only; the same call gives the same numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ def _compiled(function: Any) -> Any:
 
 @_compiled
 def _move(
-    W: FloatArray, U: FloatArray, b: FloatArray, r: FloatArray, s: FloatArray, xi: FloatArray, c: Constants, out: FloatArray
+    W: FloatArray,
+    U: FloatArray,
+    b: FloatArray,
+    r: FloatArray,
+    s: FloatArray,
+    xi: FloatArray,
+    c: Constants,
+    out: FloatArray,
 ) -> None:
     """One Euler-Maruyama step of the rates, into `out`."""
     scale = c.sigma * math.sqrt(c.dt)
@@ -75,7 +82,14 @@ def _clip(r: FloatArray, new: FloatArray, c: Constants) -> float:
 
 @_compiled
 def _renew_means(
-    w: FloatArray, m: FloatArray, post: FloatArray, pre: FloatArray, share: float, seen: float, step: float, keep: float
+    w: FloatArray,
+    m: FloatArray,
+    post: FloatArray,
+    pre: FloatArray,
+    share: float,
+    seen: float,
+    step: float,
+    keep: float,
 ) -> None:
     """Renew the running mean m of post pre^T; w <- keep w + step (post pre^T - m / seen)."""
     for i in range(w.shape[0]):
@@ -101,7 +115,9 @@ def _renew_traces(
 
 
 @_compiled
-def _learn_decoder(D: FloatArray, output: FloatArray, target: FloatArray, r: FloatArray, c: Constants) -> None:
+def _learn_decoder(
+    D: FloatArray, output: FloatArray, target: FloatArray, r: FloatArray, c: Constants
+) -> None:
     """One step of the delta rule."""
     size = c.dt * c.decoder_rate
     gain = 1.0 if c.gain == 0.0 else c.gain
@@ -113,10 +129,22 @@ def _learn_decoder(D: FloatArray, output: FloatArray, target: FloatArray, r: Flo
 
 @_compiled
 def local_trial(
-    W: FloatArray, U: FloatArray, b: FloatArray, D: FloatArray, r: FloatArray, inputs: FloatArray, seen: FloatArray,
-    targets: FloatArray, noise: FloatArray, c: Constants, learn: bool, record_every: int, rewards: FloatArray,
-    outputs: FloatArray, rates: FloatArray,
-) -> None:  # fmt: skip
+    W: FloatArray,
+    U: FloatArray,
+    b: FloatArray,
+    D: FloatArray,
+    r: FloatArray,
+    inputs: FloatArray,
+    seen: FloatArray,
+    targets: FloatArray,
+    noise: FloatArray,
+    c: Constants,
+    learn: bool,
+    record_every: int,
+    rewards: FloatArray,
+    outputs: FloatArray,
+    rates: FloatArray,
+) -> None:
     """A trial with the rules that a synapse can follow; see `three_factor.run_trial` for shapes."""
     units, size = U.shape
     column = b.reshape(units, 1)  # a view: biases are weights from a unit that is always at 1
@@ -164,16 +192,29 @@ def local_trial(
 
 @_compiled
 def gradient_trial(
-    W: FloatArray, U: FloatArray, b: FloatArray, D: FloatArray, r: FloatArray, inputs: FloatArray, seen: FloatArray,
-    targets: FloatArray, noise: FloatArray, c: Constants, learn: bool, record_every: int, rewards: FloatArray,
-    outputs: FloatArray, rates: FloatArray,
-) -> None:  # fmt: skip
+    W: FloatArray,
+    U: FloatArray,
+    b: FloatArray,
+    D: FloatArray,
+    r: FloatArray,
+    inputs: FloatArray,
+    seen: FloatArray,
+    targets: FloatArray,
+    noise: FloatArray,
+    c: Constants,
+    learn: bool,
+    record_every: int,
+    rewards: FloatArray,
+    outputs: FloatArray,
+    rates: FloatArray,
+) -> None:
     """A trial in which W, U and b follow the gradient of the reward along the path that the noise took.
 
     Rewards of `window` steps are differentiated back to the start of the window, through the clipped Euler
     steps, with the noise held fixed; the mean over noise is the gradient of the mean reward, less what inputs
-    and rates before the window contribute. Steps are sigma^2 / 2 times the gradient, which is what the three-factor rule
-    follows in the mean, so that both can be given the same rates. The decoder learns by the delta rule, step by step.
+    and rates before the window contribute. Steps are sigma^2 / 2 times the gradient, which is what the
+    three-factor rule follows in the mean, so that both can be given the same rates. The decoder learns by the
+    delta rule, step by step.
     """
     units, size = U.shape
     new, output = np.empty(units), np.empty(D.shape[0])

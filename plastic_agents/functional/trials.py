@@ -2,19 +2,20 @@
 
 Where activity and trace are put to zero at the first of four steps, most of the rule (see
 `plastic_agents.functional.neuromodulated`) does nothing: step 0 has no recurrent input, no step before 2 can
-change P, and the trace of step 3 is thrown away. With h_0 ... h_3 the activities of a trial, P the plastic weights at its
-start, and m_2, m_3 the modulators,
+change P, and the trace of step 3 is thrown away. With h_0 ... h_3 the activities of a trial, P the plastic
+weights at its start, and m_2, m_3 the modulators,
 
     h_1 = tanh(drive_1 + A h_0),  h_2 = tanh(drive_2 + A h_1),             A = w + alpha * P
     h_3 = tanh(drive_3 + (A + alpha * m_2 eta tanh(h_1 h_0^T)) h_2)
     P' = P + c_1 tanh(h_1 h_0^T) + c_2 tanh(h_2 h_1^T),   c_1 = eta (m_2 + (1 - eta) m_3),  c_2 = eta m_3.
 
-As |h_i h_j| <= 1, the tanh of an outer product is one of low rank to within round-off: with tanh(x) = sum_k a_k x^(2k+1)
-on [-1, 1] (Chebyshev interpolation of tanh(sqrt s) / sqrt s), tanh(u v^T) = sum_k a_k u^(2k+1) (v^(2k+1))^T. A trial is then
-three matrix-vector products and one update of rank 2K.
+As |h_i h_j| <= 1, the tanh of an outer product is a matrix of low rank to within round-off: with tanh(x) =
+sum_k a_k x^(2k+1) on [-1, 1] (Chebyshev interpolation of tanh(sqrt s) / sqrt s), tanh(u v^T) =
+sum_k a_k u^(2k+1) (v^(2k+1))^T.
+A trial is then three matrix-vector products and one update of rank 2K.
 
-The backward pass carries G, the adjoint of alpha * P without its factor alpha: dL/dP = alpha * G + (dL/dP at the end), and
-takes the increments off A again on its way back, so that no matrix is stored per trial.
+The backward pass carries G, the adjoint of alpha * P without its factor alpha: dL/dP = alpha * G + (dL/dP at
+the end), and takes the increments off A again on its way back, so that no matrix is stored per trial.
 
 Shapes: T = 4 N steps, B rows, n units, K powers.
 """
@@ -22,7 +23,6 @@ Shapes: T = 4 N steps, B rows, n units, K powers.
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +33,11 @@ __all__ = ["TRIAL_STEPS", "ModulatedWeights", "TrialTape", "end_trace", "modulat
 
 TRIAL_STEPS = 4
 
-_NUM_POWERS = {torch.float32: 7, torch.float64: 16}
-"""K: the series then differs from tanh by 4e-8 and 2e-16."""
+_NUM_POWERS = {torch.float32: 7, torch.float64: 14}
+"""K: the series then differs from tanh by 4e-8 and 3e-15, which is round-off."""
 
 _BLOCK_ENTRIES = 700_000
-"""Rows are taken back together as long as their matrices have no more entries than this, so that they stay in the cache."""
+"""Rows are taken back together while their matrices have no more entries, so that they stay in the cache."""
 
 
 class ModulatedWeights(NamedTuple):
@@ -96,7 +96,7 @@ def _odd_powers(activity: torch.Tensor) -> torch.Tensor:
 def _through_powers(
     grad: torch.Tensor, powers: torch.Tensor, activity: torch.Tensor, rates: torch.Tensor
 ) -> torch.Tensor:
-    """Gradient (..., n) of an activity given that of its odd powers (..., K, n); rates 3, 5 ... as (K - 1, 1)."""
+    """Gradient (..., n) of an activity, with its odd powers' (..., K, n); rates 3, 5 ... (K - 1, 1)."""
     higher = (grad[..., 1:, :] * powers[..., :-1, :]).mul_(rates).sum(-2)
     return torch.addcmul(grad[..., 0, :], activity, higher)
 
@@ -127,8 +127,8 @@ class TrialTape:
         activities: h of each step so far, (B, n).
         modulators: m of steps 2 and 3 of each trial so far, (B,), gates included.
         weights: P after the last whole trial, (B, n, n).
-        clipped: (B,) bool, rows in which the clip may have acted. In the others |P| was at most `clip` after every write
-            without it.
+        clipped: (B,) bool, rows in which the clip may have acted. In the others |P| was at most `clip` after
+            every write without it.
     """
 
     def __init__(
@@ -224,7 +224,9 @@ class TrialTape:
     def differentiable(
         self, drives: torch.Tensor, start: torch.Tensor, slow: ModulatedWeights
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What was found, with gradients to what it was found from; rows in which the clip acted must not be among it.
+        """What was found, with gradients to what it was found from.
+
+        Rows in which the clip acted must not be among it.
 
         Args:
             drives: What `step` was fed, (T, B, n), T a multiple of 4.
@@ -363,7 +365,8 @@ class _Backward:
             grad_p2 = by_second.mul_((rate * second).view(-1, 1, 1))
             grad_p0 = grad_right[:, :count]
 
-            # Step 3: h_3 = tanh(drive_3 + A h_2 + s sum_k a_k h_1^(2k+1) * alpha (h_0^(2k+1) * h_2)), s = eta m_2.
+            # Step 3: h_3 = tanh(drive_3 + A h_2 + s sum_k a_k h_1^(2k+1) * alpha (h_0^(2k+1) * h_2)), s = eta
+            # m_2.
             grad3 = self._through_modulator(trial, 1, rows, rate * ((1 - rate) * c1 + c2))
             d3 = grad3.mul_(1 - h3 * h3)
             asked = p0 * h2.unsqueeze(1)
@@ -394,7 +397,7 @@ class _Backward:
         return alpha * adjoint if grad_end is None else torch.addcmul(grad_end, alpha, adjoint)
 
     def _through_modulator(self, trial: int, which: int, rows: slice, grad: torch.Tensor) -> torch.Tensor:
-        """Gradient (R, n) of the activity at step 2 + `which`, given that of its modulator (R,); a new tensor."""
+        """Gradient (R, n) of the activity at step 2 + `which`, with its modulator's (R,); a new tensor."""
         self.grad_modulators[trial, which, rows] = grad
         outer = self.grad_activities[trial, 2 + which, rows]
         slopes = grad.unsqueeze(1) * self.slopes[trial, which, rows]

@@ -1,17 +1,24 @@
 """The networks: layers called like `torch.nn.RNN`, whose fast weights are state."""
 
-from plastic_agents.networks.base import Network, State, detach, where_rows
+from plastic_agents.networks.base import Network, Recording, State, Stream, detach, where_rows
+from plastic_agents.networks.neuromodulated import Neuromodulated
 from plastic_agents.networks.published import PublishedPlastic, PublishedState
 from plastic_agents.networks.recurrent import RecurrentState, TorchRecurrent
+from plastic_agents.networks.three_factor import NoisyRates, NoisyRateState
 from plastic_agents.networks.transformer import CausalTransformer, TransformerState
 
 __all__ = [
     "CausalTransformer",
     "Network",
+    "Neuromodulated",
+    "NoisyRateState",
+    "NoisyRates",
     "PublishedPlastic",
     "PublishedState",
+    "Recording",
     "RecurrentState",
     "State",
+    "Stream",
     "TorchRecurrent",
     "TransformerState",
     "detach",

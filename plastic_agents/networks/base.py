@@ -5,6 +5,7 @@ Letters for shapes: T time steps, B batch rows (one episode each), I inputs, F f
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -51,8 +52,8 @@ class Network(nn.Module, ABC, Generic[StateT]):
         num_features: F, size of the last hidden layer's activity.
         num_outputs: O.
         readout: Maps features (..., F) to outputs (..., O).
-        value: Maps features (..., F) to an estimate of the return to come (..., 1), where there is such a head;
-            see `add_value_head`.
+        value: Maps features (..., F) to an estimate of the return to come (..., 1), where there is such a
+            head; see `add_value_head`.
         fast_weights: Names of the state's entries that no reset touches; the others are activity.
         keep_activity: Ignore resets, so that activity is carried through the whole episode.
     """
@@ -60,9 +61,13 @@ class Network(nn.Module, ABC, Generic[StateT]):
     num_features: int
     num_outputs: int
     readout: nn.Module
-    value: nn.Module | None = None
+    value: nn.Module | None
     fast_weights: ClassVar[tuple[str, ...]] = ()
     keep_activity: bool = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("value", None)
 
     @abstractmethod
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> StateT:
@@ -180,31 +185,34 @@ class Recording(NamedTuple):
 class Stream(Generic[StateT]):
     """A sequence that is fed step by step without gradients, and may be had whole with gradients afterwards.
 
-    This is how a network is trained in a task that answers back: play first; then, as the actions taken are constants
-    of the gradient, differentiate the sequence that came of it. This plain form runs the network a second time; a
-    network that can reuse what the steps found overrides `Network.stream`.
+    This is how a network is trained in a task that answers back: play first; then, as the actions taken are
+        constants
+    of the gradient, differentiate the sequence that came of it. This plain form runs the network a second
+    time; a network that can reuse what the steps found overrides `Network.stream`.
 
     Args:
         network: The network.
         state: Where to start; B rows.
         resets: (T, B) bool; None: nowhere.
         record: Whether `recorded` will be called, so that the inputs must be kept.
-
-    Attributes:
-        state: The state after the last step fed.
     """
 
     def __init__(
         self, network: Network[StateT], state: StateT, resets: torch.Tensor | None, *, record: bool
     ) -> None:
-        self.network, self.state, self._start, self._resets = network, state, state, resets
+        self.network, self._state, self._start, self._resets = network, state, state, resets
         self._record, self._steps, self._inputs = record, 0, list[torch.Tensor]()
+
+    @property
+    def state(self) -> StateT:
+        """The state after the last step fed."""
+        return self._state
 
     @torch.no_grad()
     def step(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs (B, O) for the next inputs (B, I)."""
         resets = None if self._resets is None else self._resets[self._steps : self._steps + 1]
-        outputs, self.state = self.network(inputs[None], self.state, resets)
+        outputs, self._state = self.network.forward(inputs[None], self._state, resets)
         self._steps += 1
         if self._record:
             self._inputs.append(inputs)
@@ -248,7 +256,7 @@ def in_stretches(
     cuts = resets.any(1).nonzero()[:, 0].tolist()
     edges = [*([] if cuts[:1] == [0] else [0]), *cuts, inputs.shape[0]]
     pieces = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         if first in cuts:
             kept = {name: getattr(state, name) for name in fast_weights}
             state = where_rows(resets[first], forgotten, state)._replace(**kept)  # type: ignore[attr-defined]

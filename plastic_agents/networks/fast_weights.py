@@ -328,7 +328,8 @@ class FreeFastWeights(Network[FreeState]):
         form = associate_loop if self.path == "loop" or num_steps == 1 else associate
         extra = {} if form is associate_loop else {"chunk": self.chunk}
         read, memory = form(
-            product(self.write_keys), self.values(window), torch.sigmoid(self.strength(window))[..., 0], times,
+            product(self.write_keys), self.values(window),
+            torch.sigmoid(self.strength(window))[..., 0], times,
             product(self.read_keys), times, state.memory, -F.softplus(self.forgetting_logit), num_steps,
             delta=True, **extra,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from plastic_agents.functional.neuromodulated import (
     run_loop,
     segments,
 )
-from plastic_agents.functional.trials import TrialTape
+from plastic_agents.functional.trials import TRIAL_STEPS, TrialTape, end_trace
 from plastic_agents.networks.base import Network, Recording, Stream
 
 __all__ = ["Neuromodulated", "NeuromodulatedStream", "published_weights"]
@@ -35,8 +35,8 @@ class Neuromodulated(Network[PlasticState]):
         m  = g (d_0 - d_1),  d = tanh(W_mod h' + b_mod);   P' = clip(P + m E, -50, 50)   (old trace)
         E' = (1 - eta) E + eta tanh(h' h^T)
 
-    Plastic weights P are the fast weights; activity h and trace E are activity, put to zero by a reset. eta and g
-    are free numbers (eta may end above 1). Flipping the signs of alpha and g together changes nothing.
+    Plastic weights P are the fast weights; activity h and trace E are activity, put to zero by a reset. eta
+    and g are free numbers (eta may end above 1). Flipping the signs of alpha and g together changes nothing.
 
     Where resets cut the sequence into trials of four steps, these take a fast path that gives the same
     numbers and gradients within round-off and can be differentiated once; see
@@ -46,14 +46,15 @@ class Neuromodulated(Network[PlasticState]):
         input_size: I, length of an observation.
         hidden_size: n.
         num_outputs: O, scores of the actions.
-        plasticity: Whether alpha is one number per connection ("connection"), per receiving unit ("unit"), or for all ("one").
+        plasticity: Whether alpha is one number per connection ("connection"), per receiving unit ("unit"), or
+            for all ("one").
         clip: Largest size of a plastic weight.
         path: "fast" or "loop".
         keep_activity: Ignore resets of activity and trace.
 
     Source:
-        Miconi & Kay, Nature Neuroscience 28, 2025, as in the released networks. (The article writes m linear and the
-        trace without tanh; the released networks need the form above.)
+        Miconi & Kay, Nature Neuroscience 28, 2025, as in the released networks. (The article writes m linear
+        and the trace without tanh; the released networks need the form above.)
     """
 
     fast_weights: ClassVar[tuple[str, ...]] = ("weights",)
@@ -134,7 +135,8 @@ class Neuromodulated(Network[PlasticState]):
             state: Where to start; B rows.
             resets: (T, B) bool for the whole of the sequence to come; None: nowhere.
             record: Whether `Stream.recorded` will be called.
-            gates: (T, B), factors on the modulator, for experiments such as plasticity that is switched off; None: 1.
+            gates: (T, B), factors on the modulator, for experiments such as plasticity that is switched off;
+                None: 1.
         """
         return NeuromodulatedStream(self, state, resets, record=record, gates=gates)
 
@@ -172,6 +174,23 @@ class NeuromodulatedStream(Stream[PlasticState]):
             ]
         self._tapes: dict[Segment, TrialTape] = {}
         self._part: Segment | None = None  # the one that the next step belongs to, if it consists of trials
+        self._trial: list[torch.Tensor] = []  # what the units were given since the last trial began
+
+    @property
+    @torch.no_grad()
+    def state(self) -> PlasticState:
+        """The state after the last step fed. Asking for it within a trial costs the trial's steps."""
+        if self._part is None or not self._tapes[self._part].activities:
+            return self._state
+        tape, steps = self._tapes[self._part], len(self._trial)
+        if steps == TRIAL_STEPS:
+            last = torch.stack(tape.activities[-TRIAL_STEPS:])
+            return PlasticState(last[-1], end_trace(last, self._slow), tape.weights.clone())
+        gates = None if self._gates is None else self._gates[self._steps - steps : self._steps]
+        rest = PlasticState(
+            torch.zeros_like(self._state.activity), torch.zeros_like(self._state.trace), tape.weights
+        )
+        return run_loop(torch.stack(self._trial), rest, self._slow, None, self.network.clip, gates)[1]
 
     @torch.no_grad()
     def step(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -182,21 +201,24 @@ class NeuromodulatedStream(Stream[PlasticState]):
         if self._part is None and self._segments and self._segments[0].first == t:
             self._part = part = self._segments.pop(0)
             gates = None if self._gates is None else self._gates[part.first : part.last]
-            self._tapes[part] = TrialTape(self.state.weights, self._slow, network.clip, gates)
+            self._tapes[part] = TrialTape(self._state.weights, self._slow, network.clip, gates)
         if self._part is not None:
             activity = self._tapes[self._part].step(drive)
+            self._trial = [drive] if len(self._trial) == TRIAL_STEPS else [*self._trial, drive]
         else:
             resets = None if self._resets is None else self._resets[t : t + 1]
-            activities, self.state = run_loop(drive[None], self.state, self._slow, resets, network.clip, gate)
+            activities, self._state = run_loop(
+                drive[None], self._state, self._slow, resets, network.clip, gate
+            )
             activity = activities[0]
         self._steps += 1
         if self._record:
             self._inputs.append(inputs)
         if self._part is not None and self._part.last == self._steps:
-            self.state = self._end(self._part, None, self.state, self._slow)[1]
+            self._state = self._end(self._part, None, self._state, self._slow)[1]
             if not self._record:
                 self._tapes.clear()
-            self._part = None
+            self._part, self._trial = None, []
         return network.readout(activity)  # type: ignore[no-any-return]
 
     def _end(
@@ -205,7 +227,7 @@ class NeuromodulatedStream(Stream[PlasticState]):
         """Activities and state of finished trials, with gradients if the drives (T, B, n) are given."""
         tape, gates = self._tapes[part], self._gates
         gates = None if gates is None else gates[part.first : part.last]
-        nothing = self.state.weights.new_empty(0)
+        nothing = self._state.weights.new_empty(0)
         return finished(
             tape, nothing if drives is None else drives, state.weights, slow, self.network.clip, gates,
             with_gradients=drives is not None,
@@ -219,8 +241,8 @@ class NeuromodulatedStream(Stream[PlasticState]):
         """
         if not self._inputs or self._part is not None:
             raise RuntimeError(
-                f"{len(self._inputs)} steps were recorded, expected some, up to the end of a trial; pass record=True "
-                "and feed the trial's remaining steps."
+                f"{len(self._inputs)} steps were recorded, expected some, up to the end of a trial; pass "
+                "record=True and feed the trial's remaining steps."
             )
         network, state, pieces, done = self.network, self._start, list[torch.Tensor](), 0
         drives, slow = network.encode(torch.stack(self._inputs)), network.slow_weights()
@@ -254,8 +276,9 @@ def published_weights(content: Mapping[str, Any]) -> dict[str, torch.Tensor] | N
     """The state dict of a `Neuromodulated` from that of a published network.
 
     Args:
-        content: What the file holds: `w`, `alpha` (n, n); `etaet`, `DAmult` (1,); `i2h.weight` (n, I), `i2h.bias`;
-            `h2DA.weight` (2, n), `h2DA.bias`; `h2o.weight` (O, n), `h2o.bias`; `h2v.weight` (1, n), `h2v.bias`.
+        content: What the file holds: `w`, `alpha` (n, n); `etaet`, `DAmult` (1,); `i2h.weight` (n, I),
+            `i2h.bias`; `h2DA.weight` (2, n), `h2DA.bias`; `h2o.weight` (O, n), `h2o.bias`; `h2v.weight` (1,
+            n), `h2v.bias`.
 
     Returns:
         The weights under our names; None if the file has none of those that only this format has.
@@ -269,7 +292,7 @@ def published_weights(content: Mapping[str, Any]) -> dict[str, torch.Tensor] | N
     if missing or unknown:
         raise ValueError(
             f"a published neuromodulated network has the entries {sorted(_PUBLISHED)}; "
-            f"missing here: {missing}, unknown: {unknown}. Save the network's whole state_dict() and nothing else."
+            f"missing here: {missing}, unknown: {unknown}. Save the network's whole state_dict() only."
         )
     shapes = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in content.items()}
     n, size = (*shapes["i2h.weight"], 0, 0)[:2]

@@ -32,7 +32,8 @@ class TorchRecurrent(Network[RecurrentState]):
     """One recurrent layer of torch's, then Linear(H -> M), ReLU, Linear(M -> O), M = floor(sqrt(H O)).
 
     The published baseline is `cell="rnn"` (tanh, torch's initialisation, zero start). Everything starts at
-    zero. All of its state is activity: where an episode resets activity, nothing is left unless `keep_activity`.
+    zero. All of its state is activity: where an episode resets activity, nothing is left unless
+    `keep_activity`.
 
     Args:
         input_size: I, length of an observation.

@@ -14,7 +14,7 @@ from plastic_agents.functional.three_factor import Constants, Weights, initial_w
 from plastic_agents.networks.base import Network, in_stretches
 from plastic_envs.streams import RowStreams
 
-__all__ = ["NoisyRates", "NoisyRateState", "RateReadout", "rate_step"]
+__all__ = ["NoisyRateState", "NoisyRates", "RateReadout", "rate_step"]
 
 _STEPS_AT_ONCE = 4096  # whose noise is held in memory
 START_RATE = 0.1
@@ -56,11 +56,12 @@ class RateReadout(nn.Module):
 
 
 class NoisyRates(Network[NoisyRateState]):
-    """Rates that follow dr = [-g(r) + W r + U s + b] dt + sigma dB; see `plastic_agents.functional.three_factor`.
+    """Rates that follow dr = [-g(r) + W r + U s + b] dt + sigma dB.
 
-    Runs in torch, differentiable, where gradients are wanted, and compiled otherwise (on the CPU); both in float64, so that they
-    give the same numbers to rounding. Features are the rates before clipping, as published. Activity, which a reset forgets,
-    is the rates.
+    See `plastic_agents.functional.three_factor` for the equations and their source. Runs in torch,
+    differentiable, where gradients are wanted, and compiled otherwise (on the CPU); both in float64, so that
+    they give the same numbers to rounding. Features are the rates before clipping, as published. Activity,
+    which a reset forgets, is the rates.
 
     Args:
         input_size: I.
@@ -74,6 +75,7 @@ class NoisyRates(Network[NoisyRateState]):
         logistic: Whether outputs are probabilities.
     """
 
+    readout: RateReadout
     fast_weights = ("noise_key", "step")  # not weights, but no activity either
 
     def __init__(
@@ -93,8 +95,8 @@ class NoisyRates(Network[NoisyRateState]):
             raise ValueError(f"num_units={num_units}, substeps={substeps}: expected at least 1.")
         if not 0 < step_time <= substeps:
             raise ValueError(
-                f"step_time={step_time}, substeps={substeps}: expected Euler steps above 0 and of at most 1 time constant; "
-                "raise substeps."
+                f"step_time={step_time}, substeps={substeps}: expected Euler steps above 0 and of at most "
+                "1 time constant; raise substeps."
             )
         if sigma < 0:
             raise ValueError(f"sigma={sigma}: expected 0 (no noise, so nothing to learn from) or more.")
@@ -115,7 +117,7 @@ class NoisyRates(Network[NoisyRateState]):
     def weights(self) -> Weights:
         """Copies of the parameters as float64 arrays."""
         parameters = (self.recurrent, self.input, self.bias, self.readout.weight)
-        return Weights(*(np.array(p.detach().cpu(), dtype=np.float64) for p in parameters))
+        return Weights(*(p.detach().cpu().numpy().astype(np.float64) for p in parameters))
 
     @torch.no_grad()
     def set_weights(self, weights: Weights) -> None:
@@ -175,7 +177,9 @@ class NoisyRates(Network[NoisyRateState]):
             shown.append(free)
         return torch.stack(shown), rates
 
-    def _move_compiled(self, inputs: torch.Tensor, state: NoisyRateState) -> tuple[torch.Tensor, torch.Tensor]:
+    def _move_compiled(
+        self, inputs: torch.Tensor, state: NoisyRateState
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         weights, k = self.weights(), self.substeps
         noise = self.noise(state, len(inputs)).reshape(k * len(inputs), -1, self.num_features)
         held = np.repeat(inputs.numpy().astype(np.float64), k, axis=0)  # (T k, B, I)
@@ -190,7 +194,9 @@ class NoisyRates(Network[NoisyRateState]):
         return rates, torch.as_tensor(np.stack([row.final_rates for row in rows]))
 
 
-def rate_step(rates: torch.Tensor, drive: torch.Tensor, kick: torch.Tensor, constants: Constants) -> torch.Tensor:
+def rate_step(
+    rates: torch.Tensor, drive: torch.Tensor, kick: torch.Tensor, constants: Constants
+) -> torch.Tensor:
     """One Euler-Maruyama step, not clipped yet.
 
     Args:

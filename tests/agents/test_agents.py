@@ -52,7 +52,7 @@ def test_predict_step_by_step_equals_whole_episodes(name, mode):
     task = plastic_envs.make_task(ENV, num_steps=12, mode=mode)
     agent = plastic_agents.make(name, task, seed=3, device="cpu")
     episodes = task.sample(np.random.default_rng(0), 3)
-    whole = agent.act_on(episodes)
+    _, whole = agent.respond(task, episodes, deterministic=True)
     state, starts = None, np.ones(3, dtype=bool)
     for t in range(episodes.num_steps):
         actions, state = agent.predict(episodes.observations[t], state, starts)

@@ -11,12 +11,14 @@ import torch
 from plastic_agents.networks import (
     CausalTransformer,
     Network,
+    Neuromodulated,
     PublishedPlastic,
     TorchRecurrent,
     detach,
     where_rows,
 )
 from plastic_agents.networks.base import recall
+from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
 
 NODES, ACTIONS = 4, 3
 SIZE = 2 * NODES + ACTIONS + 2
@@ -30,6 +32,11 @@ def published(**options: Any) -> PublishedPlastic:
     return PublishedPlastic(SIZE, 12, NODES, (NODE, ACTION), outcome, MODE, **options)
 
 
+def bound(**options: Any) -> BoundFastWeights:
+    chained = options.pop("chained", False)
+    return BoundFastWeights(SIZE, NODES, Binding((NODE, ACTION), REACHED, 0, chained), key_size=8, **options)
+
+
 NETWORKS: dict[str, Callable[[], Network[Any]]] = {
     "published": published,
     "published-loop": lambda: published(path="loop"),
@@ -40,6 +47,11 @@ NETWORKS: dict[str, Callable[[], Network[Any]]] = {
     "lstm": lambda: TorchRecurrent(SIZE, 12, NODES, "lstm"),
     "transformer": lambda: CausalTransformer(SIZE, NODES, 16, num_heads=2, history=1),
     "transformer-short": lambda: CausalTransformer(SIZE, NODES, 16, num_heads=2, context=5),
+    "bound": bound,
+    "bound-chained": lambda: bound(chained=True),
+    "free": lambda: FreeFastWeights(SIZE, NODES, key_size=8, value_size=6, hidden_size=10),
+    "neuromodulated": lambda: Neuromodulated(SIZE, 12, NODES),
+    "neuromodulated-loop": lambda: Neuromodulated(SIZE, 12, NODES, path="loop"),
     "transformer-blind": lambda: CausalTransformer(SIZE, NODES, 16, num_heads=2, context=1),
 }
 
@@ -87,6 +99,94 @@ def test_sequence_equals_steps(network: Network[Any], dtype: torch.dtype, grad: 
     for one, other, third in zip(end, state, last, strict=True):
         close(other.to(dtype), one.to(dtype))
         close(third.to(dtype), one.to(dtype))
+
+
+RESETS = {
+    "somewhere": lambda: torch.rand(21, 3, generator=torch.Generator().manual_seed(3)) < 0.2,
+    "trials": lambda: (torch.arange(21) % 4 == 0)[:, None].expand(21, 3),
+    "trials, late": lambda: (torch.arange(21) % 4 == 2)[:, None].expand(21, 3),
+    "one row": lambda: torch.stack([torch.arange(21) == 9, *[torch.zeros(21, dtype=torch.bool)] * 2], dim=1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("pattern", RESETS)
+def test_resets_in_a_sequence_equal_resets_at_steps(
+    network: Network[Any], pattern: str, dtype: torch.dtype
+) -> None:
+    """Whole, in halves, step by step, streamed; and a reset is activity put back to the start, by hand."""
+    network = network.to(dtype)
+    inputs, resets = walk(21, 3, dtype), RESETS[pattern]()
+    fresh = network.initial_state(3)
+    _, start = network(walk(5, 3, dtype, seed=2))
+    start = detach(start)
+    outputs, end = network(inputs, start, resets)
+    stream = network.stream(start, resets, record=True)
+    streamed = torch.stack([stream.step(x) for x in inputs])
+    state, steps, by_hand, hand = start, [], start, []
+    for t in range(21):
+        output, state = network(inputs[t : t + 1], state, resets[t : t + 1])
+        steps.append(output)
+        kept = {name: getattr(by_hand, name) for name in network.fast_weights}
+        by_hand = where_rows(resets[t], fresh, by_hand)._replace(**kept)
+        output, by_hand = network(inputs[t : t + 1], by_hand)
+        hand.append(output)
+    halves, middle = network(inputs[:10], start, resets[:10])
+    rest, last = network(inputs[10:], middle, resets[10:])
+    for other in (torch.cat(steps), streamed, torch.cat([halves, rest]), torch.cat(hand)):
+        close(other, outputs)
+    for name in type(end)._fields:
+        if isinstance(network, CausalTransformer) and name in ("keys", "values"):
+            continue  # what was forgotten is not read again, and may stand there
+        for other in (state, stream.state, last, by_hand):
+            close(getattr(other, name).to(dtype), getattr(end, name).to(dtype))
+    if pattern == "trials" and not network.fast_weights:  # nothing is left of earlier trials
+        alone, _ = network(inputs[20:], fresh)
+        close(outputs[20:], alone)
+
+
+def test_recorded_stream_has_the_gradients_of_the_sequence(network: Network[Any]) -> None:
+    network = network.double()
+    inputs, resets = walk(12, 3, torch.float64), RESETS["trials"]()[:12]
+    start, weight = network.initial_state(3), next(iter(network.parameters()))
+    stream = network.stream(start, resets, record=True)
+    for x in inputs:
+        assert not stream.step(x).requires_grad
+    recording, (outputs, features, _) = stream.recorded(), network.both(inputs, start, resets)
+    close(recording.outputs, outputs)
+    close(recording.features, features)
+    for one, other in zip(
+        torch.autograd.grad(recording.outputs.square().sum(), weight),
+        torch.autograd.grad(outputs.square().sum(), weight),
+        strict=True,
+    ):
+        close(one, other)
+
+
+def test_resets_can_be_ignored() -> None:
+    for make in (
+        lambda keep: TorchRecurrent(SIZE, 12, NODES, "lstm", history=1, keep_activity=keep),
+        lambda keep: CausalTransformer(SIZE, NODES, 16, num_heads=2, keep_activity=keep),
+        lambda keep: FreeFastWeights(SIZE, NODES, keep_activity=keep),
+        lambda keep: Neuromodulated(SIZE, 12, NODES, keep_activity=keep),
+    ):
+        torch.manual_seed(0)
+        keeps = make(True)
+        forgets = make(False)
+        forgets.load_state_dict(keeps.state_dict())
+        inputs, resets = walk(9, 2), RESETS["trials"]()[:9, :2]
+        assert torch.equal(keeps(inputs, None, resets)[0], forgets(inputs)[0])
+        assert not torch.allclose(keeps(inputs)[0], forgets(inputs, None, resets)[0])
+        stream = keeps.stream(keeps.initial_state(2), resets)
+        close(torch.stack([stream.step(x) for x in inputs]), keeps(inputs)[0])
+
+
+def test_resets_must_fit_the_inputs() -> None:
+    network = TorchRecurrent(SIZE, 12, NODES)
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected bool of shape \(4, 3\)"):
+        network(walk(4, 3), None, torch.zeros(3, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"torch\.float32"):
+        network(walk(4, 3), None, torch.zeros(4, 3))
 
 
 def test_called_like_a_torch_layer(network: Network[Any]) -> None:
@@ -157,8 +257,10 @@ def test_rows_start_anew(network: Network[Any]) -> None:
 
 
 def test_every_parameter_gets_a_gradient(network: Network[Any]) -> None:
-    outputs, state = network(walk(12, 8))
-    outputs.square().sum().backward()
+    network.add_value_head()
+    outputs, features, state = network.both(walk(12, 8))
+    assert network.value is not None
+    (outputs.square().sum() + network.value(features).square().sum()).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

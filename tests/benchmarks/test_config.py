@@ -143,13 +143,13 @@ def test_shipped_configs_make_a_task_and_an_agent(file: Path) -> None:
     config = from_file(file)
     task = plastic_envs.make_task(config.env, **config.env_kwargs)
     agent = plastic_agents.make(config.agent, task, learner=config.learner, **config.agent_kwargs)
-    assert (
-        file.stem == f"graph-{config.env_kwargs['num_nodes']}-{task.describe()['labelling']}-{config.agent}"
-    )
+    if file.stem.startswith("graph"):
+        size, labelling = config.env_kwargs["num_nodes"], task.describe()["labelling"]
+        assert file.stem == f"graph-{size}-{labelling}-{config.agent}"
     if file.stem == "graph-8-disjoint-plastic-published":
         # graph-walk report: 8 232 slow parameters at 8 nodes, 10 actions, H = 128.
         assert agent.num_parameters()["slow"] == 8232
 
 
 def test_shipped_configs_are_all_there() -> None:
-    assert len(CONFIGS) == 8
+    assert sum(file.stem.startswith("graph") for file in CONFIGS) == 8

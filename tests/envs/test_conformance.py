@@ -31,6 +31,8 @@ def test_gymnasium_checker_has_no_complaint(env_id):
     env = gym.make(env_id, disable_env_checker=True).unwrapped
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # A recommendation for policies that start from unit noise; an estimate has its target's scale.
+        warnings.filterwarnings("ignore", message=".*symmetric and normalized space")
         check_env(env)
 
 
@@ -40,7 +42,8 @@ def test_a_seed_replays_the_whole_episode(env_id):
     first, again, fresh = whole_episode(env, 3), whole_episode(env, 3), whole_episode(other, 3)
     assert data_equivalence(first, again)
     assert data_equivalence(first, fresh)
-    assert not data_equivalence(first, whole_episode(env, 4))
+    # where an episode is one of a few, such as trials with one of two images, two seeds may well give the same
+    assert not all(data_equivalence(first, whole_episode(env, seed)) for seed in range(4, 10))
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -100,10 +103,12 @@ def test_row_b_of_the_vector_is_the_environment_seeded_with_s_plus_b(env_id):
 def test_pickled_environments_go_on_as_they_were(env_id):
     env = gym.make(env_id)
     env.reset(seed=2)
-    env.step(0)
+    env.action_space.seed(0)
+    env.step(env.action_space.sample())
     twin = pickle.loads(pickle.dumps(env))
     for _ in range(5):
-        assert data_equivalence(env.step(1), twin.step(1))
+        action = env.action_space.sample()
+        assert data_equivalence(env.step(action), twin.step(action))
     envs = gym.make_vec(env_id, num_envs=2)
     envs.reset(seed=2)
     twins = pickle.loads(pickle.dumps(envs))
@@ -149,8 +154,9 @@ def test_a_task_says_what_it_is(env_id):
     task = make_task(env_id)
     covered = sorted(i for f in task.fields for i in range(f.start, f.start + f.size))
     assert covered == list(range(task.observation_space.shape[0]))
-    assert 0.0 <= task.chance < 1.0
     episodes = task.sample(np.random.default_rng(0), 2)
+    assert np.isfinite(task.chance)
+    assert task.reference_scores(episodes)["oracle"] > task.chance
     assert set(task.info_facts) <= set(episodes.step_facts)
     assert (episodes.weights.sum(0) > 0).all()
     if task.association is not None:

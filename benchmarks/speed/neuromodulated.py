@@ -1,0 +1,132 @@
+"""Time and memory of an actor-critic update of the neuromodulated network against the plain autograd loop.
+
+    python -m benchmarks.speed.neuromodulated
+
+One whole update on one thread: environment, playing, loss, backward pass, optimiser. Times are CPU time,
+medians over repeats in which the ways take turns; memory is the growth of peak resident memory over two
+updates, each way in a process of its own.
+
+* plain: the published equations step by step with gradients, as the episode is played
+* fast: as `plastic_agents.make("neuromodulated", ...)` learns
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import plastic_agents
+from benchmarks.speed.plastic_published import peak_mb
+from plastic_agents.actor_critic import ActorCriticLearner
+from plastic_agents.base import NetworkAgent
+from plastic_agents.networks.base import Recording
+from plastic_envs.core import Episodes, Task
+
+SIZES = ((32, 200), (32, 100))
+"""Batch, units; 30 trials of 4 steps."""
+
+WAYS = ("plain", "fast")
+
+
+class PlainLearner(ActorCriticLearner):
+    """The same learner, with every step of the episode left to autograd as it is played."""
+
+    def _play(
+        self, agent: NetworkAgent, task: Task, episodes: Episodes
+    ) -> tuple[Recording, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        state, noise = self._start(agent, episodes), self._noise(agent, episodes)
+        resets = torch.as_tensor(episodes.resets)
+        rows = np.arange(episodes.batch_size)
+        outputs, features, actions, rewards = [], [], [], []
+        for step in range(episodes.num_steps):
+            seen = torch.as_tensor(episodes.observations[step][None]).clone()  # later steps write into it
+            output, feature, state = agent.network.both(seen, state, resets[step : step + 1])
+            outputs.append(output[0])
+            features.append(feature[0])
+            actions.append(agent.choose(output[0].detach(), noise[step], deterministic=False))
+            steps = np.full_like(rows, step)
+            rewards.append(task.reward(episodes, steps, rows, actions[-1]))
+            task.advance(episodes, steps, rows, actions[-1])
+        recording = Recording(torch.stack(outputs), torch.stack(features), state)
+        return recording, np.stack(actions), np.stack(rewards)
+
+
+def make(way: str, batch: int, units: int) -> NetworkAgent:
+    """An agent that learns in that way, ready for updates."""
+    path = "fast" if way == "fast" else "loop"
+    agent = plastic_agents.make(
+        "neuromodulated", "TransitiveInference-v0", device="cpu", learner={"batch_size": batch},
+        hidden_size=units, path=path,
+    )  # fmt: skip
+    assert isinstance(agent, NetworkAgent)
+    if way == "plain":
+        config: Any = agent.learner.config
+        agent.learner = PlainLearner(config, agent.task, agent.seed)
+    agent.learner.prepare(agent)
+    agent.network.train()
+    return agent
+
+
+def update(agent: NetworkAgent) -> None:
+    """One update."""
+    agent.learner.train_step(agent, log=False)
+    agent.learner.update += 1
+
+
+def cpu_seconds(agents: list[NetworkAgent], repeats: int) -> list[list[float]]:
+    """CPU seconds of each repeat of each agent's update, taking turns, after one round of warming up."""
+    seconds: list[list[float]] = [[] for _ in agents]
+    for repeat in range(repeats + 1):
+        for agent, taken in zip(agents, seconds, strict=True):
+            before = time.process_time()
+            update(agent)
+            if repeat:
+                taken.append(time.process_time() - before)
+    return seconds
+
+
+def peak_growth_mb(way: str, size: tuple[int, int]) -> float:
+    """Growth of peak resident memory (MB) over two updates, in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.speed.neuromodulated", "--measure", way, *map(str, size)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    """Print the table, or one memory figure for `peak_growth_mb`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="timed repeats of each way")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.measure:
+        way, *size = arguments.measure
+        # The first, tiny update loads libraries, which is no part of the growth.
+        update(make(way, 2, 4))
+        agent = make(way, *map(int, size))
+        before = peak_mb()
+        update(agent)
+        update(agent)
+        print(peak_mb() - before)
+        return
+    print(f"{'size':>10} {'way':>6} {'CPU ms':>9} {'plain / way':>12} {'peak MB':>8}")
+    for size in SIZES:
+        taken = cpu_seconds([make(way, *size) for way in WAYS], arguments.repeats)
+        plain, _ = medians = [statistics.median(seconds) for seconds in taken]
+        for way, seconds in zip(WAYS, medians, strict=True):
+            label = "B{} n{}".format(*size)
+            growth = peak_growth_mb(way, size)
+            print(f"{label:>10} {way:>6} {1e3 * seconds:9.1f} {plain / seconds:12.1f} {growth:8.0f}")
+
+
+if __name__ == "__main__":
+    main()

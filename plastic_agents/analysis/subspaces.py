@@ -1,0 +1,159 @@
+"""Which directions of a population carry what: decision and stimulus subspaces, dimension, and readouts moved between them.
+
+Arrays in, arrays out. P is a number of problems, K of images in each, T of steps, N of units.
+
+Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 2 and 3 and Methods.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Currents",
+    "Moments",
+    "Subspaces",
+    "moved_readout",
+    "output_currents",
+    "participation_ratio",
+    "principal_directions",
+    "subspaces",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """What the subspaces of a set of trajectories depend on; moments of parts add up.
+
+    Attributes:
+        total: Sum of the trajectories over problems, (K, T, N).
+        square: Sum of h^T h over problems, images and steps, (N, N).
+        count: Number of problems.
+    """
+
+    total: FloatArray
+    square: FloatArray
+    count: int
+
+    @classmethod
+    def of(cls, trajectories: FloatArray) -> Moments:
+        """Of trajectories (P, K, T, N)."""
+        rows = trajectories.reshape(-1, trajectories.shape[-1])
+        return cls(trajectories.sum(0), rows.T @ rows, len(trajectories))
+
+    def plus(self, other: Moments) -> Moments:
+        """Of both sets together."""
+        return Moments(self.total + other.total, self.square + other.square, self.count + other.count)
+
+
+class Subspaces(NamedTuple):
+    """Orthonormal directions, by falling variance.
+
+    Attributes:
+        decision: D, of what a trajectory has in common over problems, (N, k).
+        stimulus: S, of the rest, (N, N - k); orthogonal to D.
+        decision_energy: Share of the mean trajectories' squares along each direction, (N,).
+        stimulus_energy: Share of all trajectories' squares that lies outside of D.
+    """
+
+    decision: FloatArray
+    stimulus: FloatArray
+    decision_energy: FloatArray
+    stimulus_energy: float
+
+
+def principal_directions(square: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Uncentred principal directions, by falling variance.
+
+    Args:
+        square: Sum of h^T h, (N, N).
+
+    Returns:
+        Their variances (N,), not below 0, and the directions as columns (N, N).
+    """
+    values, vectors = np.linalg.eigh(square)
+    return np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+
+
+def subspaces(moments: Moments, num_decision: int = 4) -> Subspaces:
+    """Decision and stimulus subspaces, without centring.
+
+    The left singular vectors of trajectories put side by side are the eigenvectors of the sum of their h^T h, so that no
+    trajectory has to be kept. With noise and problems 1-50 this is what the perturbations use; without noise and problems 2-51,
+    what figure 2 shows.
+
+    Args:
+        moments: Of the trajectories.
+        num_decision: k, directions of the decision subspace.
+    """
+    mean = (moments.total / moments.count).reshape(-1, moments.total.shape[-1])
+    values, vectors = principal_directions(mean.T @ mean)
+    decision = vectors[:, :num_decision]
+    outside = np.eye(len(decision)) - decision @ decision.T
+    rest = outside @ moments.square @ outside
+    stimulus = principal_directions(rest)[1][:, : len(decision) - num_decision]
+    share = float(np.trace(rest) / np.trace(moments.square))
+    return Subspaces(decision, stimulus, values / values.sum(), share)
+
+
+def moved_readout(
+    readout: FloatArray, sources: FloatArray, destinations: FloatArray, order: npt.NDArray[np.integer]
+) -> FloatArray:
+    """The readout with its components along some directions moved to others.
+
+        W' = W + sum_i (destination_order(i) - source_i) (source_i^T W)
+
+    With the stimulus directions as both, their components change places (S->S); with decision directions as
+    sources and stimulus directions as destinations (D->S), the readout's own components along S stay, and are
+    added to.
+
+    Args:
+        readout: W, (N, O).
+        sources: (N, k), orthonormal.
+        destinations: (N, k).
+        order: (k,), a permutation.
+    """
+    return np.asarray(readout + (destinations[:, order] - sources) @ (sources.T @ readout))
+
+
+def participation_ratio(square: FloatArray) -> float:
+    """Dimension (sum l)^2 / sum l^2 of a set of vectors, l their uncentred principal variances; NaN if all are 0.
+
+    Args:
+        square: Sum of v^T v, (N, N), whose trace is sum l and whose squared Frobenius norm is sum l^2.
+    """
+    total = float(np.square(square).sum())
+    return float(np.trace(square) ** 2 / total) if total > 0 else float("nan")
+
+
+class Currents(NamedTuple):
+    """Contributions to the currents of the outputs, each (P, K, T, O).
+
+    Attributes:
+        mean_decision: Of what the images' trajectories have in common within D.
+        residual_decision: Of the rest within D.
+        stimulus: Of what lies outside of D.
+    """
+
+    mean_decision: FloatArray
+    residual_decision: FloatArray
+    stimulus: FloatArray
+
+
+def output_currents(trajectories: FloatArray, decision: FloatArray, readouts: FloatArray) -> Currents:
+    """What parts of the trajectories contribute to the outputs, without biases (figure 2).
+
+    Args:
+        trajectories: (P, K, T, N).
+        decision: D, (N, k), orthonormal.
+        readouts: Each problem's own W_out, (P, N, O).
+    """
+    within = trajectories @ decision @ decision.T
+    mean = within.mean(1, keepdims=True)
+    weights = readouts[:, None]
+    common = np.broadcast_to(mean @ weights, (*trajectories.shape[:-1], readouts.shape[-1]))
+    return Currents(common, (within - mean) @ weights, (trajectories - within) @ weights)

@@ -1,0 +1,50 @@
+"""Networks that come with the suite, by name.
+
+A shipped network is three files: `<name>.pt` (the agent, as `Agent.save` writes it), `<name>.yaml` (the
+settings of the run that trained it) and `<name>.json` (what training it took and how it scored).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["agent_file", "config_file", "names", "record", "record_file"]
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The names of all shipped networks."""
+    return sorted(file.stem for file in _FOLDER.glob("*.pt"))
+
+
+def agent_file(name: str) -> Path:
+    """The file of a shipped network, for `plastic_agents.load`.
+
+    Raises:
+        ValueError: If no network of that name is shipped (with the nearest ones).
+    """
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
+        raise ValueError(f"no network {name!r} is shipped; did you mean one of {near}?")
+    return _FOLDER / f"{name}.pt"
+
+
+def config_file(name: str) -> Path:
+    """The settings of the run that trained a shipped network, for `benchmarks/run.py --config`."""
+    return agent_file(name).with_suffix(".yaml")
+
+
+def record_file(name: str) -> Path:
+    """The file behind `record`."""
+    return agent_file(name).with_suffix(".json")
+
+
+def record(name: str) -> dict[str, Any]:
+    """What training a shipped network took (`updates`, `env_steps`, `train_seconds` ...), and its scores."""
+    content: dict[str, Any] = json.loads(record_file(name).read_text(encoding="utf-8"))
+    return content

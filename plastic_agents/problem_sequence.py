@@ -1,0 +1,333 @@
+"""Learning one problem after another, one gradient step per trial, each to a criterion."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from plastic_agents.analysis.subspaces import Moments, moved_readout, subspaces
+from plastic_agents.functional.leaky_softplus import Costs, FloatArray
+from plastic_agents.learner import Learner, LearnerConfig, Streams
+from plastic_agents.trial_engines import CompiledEngine, StepSettings, Trial, TrialEngine, engine_for
+from plastic_envs.core import Task
+
+if TYPE_CHECKING:
+    from plastic_agents.base import NetworkAgent
+
+__all__ = ["Outcome", "ProblemSequenceConfig", "ProblemSequenceLearner", "learn_problem", "one_trial_each"]
+
+_LOG = logging.getLogger(__name__)
+_TRIALS_AT_ONCE = 64  # whose arrays are made together
+_NUM_DIRECTIONS = 4  # moved by a perturbation
+
+
+@dataclass(frozen=True)
+class ProblemSequenceConfig(LearnerConfig):
+    """Settings of the problem-sequence learner; the published ones by default.
+
+    Attributes:
+        updates: Number of problems; an update is a problem.
+        batch_size: Trials per gradient step; always 1.
+        evaluate_every: Not used: the network at the end is the one that is kept.
+        validation_episodes: Not used.
+        log_every: Problems between log rows.
+        watch_test: Not used.
+        learning_rate: Of Adam, whose moments are forgotten at the start of every problem.
+        beta1: Of Adam.
+        beta2: Of Adam.
+        epsilon: Of Adam, outside the bias correction.
+        max_grad_norm: The gradient of all that is trained is scaled down to this Euclidean norm where it is longer.
+        criterion: A problem is learned when the mean loss of the last `window` trials is below this (nats).
+        window: Trials of that mean; there must be more than these.
+        max_trials: A problem that takes more has failed.
+        rate_cost: Factor on the distance of the mean squared rate from its target.
+        input_cost: Factor on the mean squared input weight.
+        readout_cost: Factor on the mean squared readout weight.
+        recurrent_cost: Factor on the mean square of the largest singular values of the recurrent weights.
+        num_singular: How many of these.
+        perturbation: "none", or what is done to the readout, which is then frozen, before each problem after the
+            first `num_before`: "control" (nothing), "stimulus" (its components along the leading stimulus directions change
+            places, S->S), "decision" (those along the decision directions are moved to them, D->S). Each of these problems
+            starts from the weights that had learned the first problem.
+        num_before: Problems before the perturbed ones.
+    """
+
+    updates: int = 1001
+    batch_size: int = 1
+    log_every: int = 1
+    learning_rate: float = 1e-4
+    beta1: float = 0.3
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    max_grad_norm: float = 1.0
+    criterion: float = 0.005
+    window: int = 50
+    max_trials: int = 20_000
+    rate_cost: float = 0.0005
+    input_cost: float = 0.0001
+    readout_cost: float = 0.1
+    recurrent_cost: float = 0.001
+    num_singular: int = 10
+    perturbation: Literal["none", "control", "stimulus", "decision"] = "none"
+    num_before: int = 50
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size != 1:
+            raise ValueError(
+                f"batch_size={self.batch_size}: expected 1; this learner takes a step after every trial."
+            )
+        for name in ("learning_rate", "epsilon", "max_grad_norm", "criterion"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"beta1={self.beta1}, beta2={self.beta2}: expected at least 0 and below 1.")
+        if not 1 <= self.window < self.max_trials:
+            raise ValueError(
+                f"window={self.window}, max_trials={self.max_trials}: expected at least 1, and more trials "
+                "than the window has."
+            )
+        if self.num_singular < 1 or self.num_before < 1:
+            raise ValueError(
+                f"num_singular={self.num_singular}, num_before={self.num_before}: expected at least 1."
+            )
+
+    def settings(self, num_units: int) -> StepSettings:
+        """Those of a single step."""
+        costs = Costs(
+            self.rate_cost, self.input_cost, self.readout_cost, self.recurrent_cost, min(self.num_singular, num_units)
+        )  # fmt: skip
+        return StepSettings(
+            self.learning_rate, self.beta1, self.beta2, self.epsilon, self.max_grad_norm, costs
+        )
+
+
+class Outcome(NamedTuple):
+    """How learning a problem went.
+
+    Attributes:
+        losses: Of every trial, before the step that it led to; the published list.
+        mean_square: Mean over the last `window` trials of the mean squared rate.
+        learned: Whether the criterion was reached.
+    """
+
+    losses: list[float]
+    mean_square: float
+    learned: bool
+
+    def trials_to_criterion(self, window: int) -> float:
+        """Number of trials less the window; NaN for a failure."""
+        return float(len(self.losses) - window) if self.learned else math.nan
+
+
+def learn_problem(
+    engine: TrialEngine,
+    task: Task,
+    data: np.random.Generator,
+    noise: np.random.Generator,
+    config: ProblemSequenceConfig,
+) -> Outcome:
+    """Take gradient steps on trials of one problem until it is learned, or has failed.
+
+    Args:
+        engine: Takes the steps; its optimiser is reset first.
+        task: Whose episodes are trials of the problem.
+        data: Source of the trials.
+        noise: Source of the network's noise.
+        config: Criterion and limits.
+    """
+    engine.reset_optimiser()
+    losses: list[float] = []
+    squares: list[float] = []
+    while True:
+        episodes = task.sample(data, _TRIALS_AT_ONCE)
+        weights = task.loss_weights(episodes)
+        for b in range(episodes.batch_size):
+            trial = Trial(episodes.observations[:, b], episodes.targets[:, b], weights[:, b])
+            losses.append(engine.step(trial, noise))
+            squares.append(engine.mean_square)
+            recent = float(np.mean(squares[-config.window :]))
+            if not math.isfinite(losses[-1]) or len(losses) > config.max_trials:
+                return Outcome(losses, recent, False)
+            if len(losses) > config.window and sum(losses[-config.window :]) < config.criterion * config.window:
+                return Outcome(losses, recent, True)
+
+
+class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
+    """Learns problem 0, 1, 2 ... of a task with numbered problems, each to criterion, one trial at a time.
+
+    Weights carry over from problem to problem, the optimiser does not. Works with any network; `LeakySoftplus`,
+    the published one, is compiled and has the published costs: its mean squared rate is drawn to 0 until a problem has been
+    learned, and from then on to what it was in the last trials of that problem. Other networks have the loss alone.
+
+    The run's seed is that of the sequence of problems, so that no two seeds meet the same. A failed problem is recorded as
+    NaN, and the next begins with the weights that the failed one began with. The agent's task is the problem that it
+    met last, and that is what it is scored on.
+
+    Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), Methods and released settings.
+    Different on purpose: the initial state is rectified after the step, before the next trial; failures do not spread; a
+    permutation of the perturbation "stimulus" is never the identity.
+
+    Attributes:
+        snapshots: The weights after every problem so far, (problems, P) float32.
+        problems: The run's sequence of problems.
+    """
+
+    Config = ProblemSequenceConfig
+    validates = False
+
+    def __init__(self, config: ProblemSequenceConfig, task: Task, seed: int) -> None:
+        super().__init__(config, task, seed)
+        self._engine: TrialEngine | None = None
+        self._saved: dict[str, Any] | None = None
+        self._snapshots: list[torch.Tensor] = []
+        self._first_learned: FloatArray | None = None  # the weights, and the target they came with
+        self._target_is_set = False
+        self._moments: Moments | None = None
+        self._orders: list[list[int]] = []
+
+    @property
+    def snapshots(self) -> FloatArray:
+        """The weights after every problem so far, (problems, P) float32."""
+        return np.stack([s.numpy() for s in self._snapshots]) if self._snapshots else np.zeros((0, 0), np.float32)
+
+    @property
+    def orders(self) -> FloatArray:
+        """The permutations of the perturbed problems so far, (problems, k)."""
+        return np.array(self._orders, dtype=np.int64).reshape(-1, _NUM_DIRECTIONS)
+
+    def problem(self, number: int) -> Task:
+        """Problem `number` of this run."""
+        return self.train_task.with_problem(number, seed=self.streams.seed)
+
+    # ---- learning -------------------------------------------------------------------------------
+
+    def prepare(self, agent: NetworkAgent) -> None:
+        """Make the engine, with its weights to the last bit where learning goes on."""
+        engine = engine_for(agent.network, self.config.settings(agent.network.num_features))
+        if self.config.perturbation != "none" and not isinstance(engine, CompiledEngine):
+            raise ValueError(
+                f"perturbation={self.config.perturbation!r} moves components of a linear readout of rates; "
+                f"{type(agent.network).__name__} has none that is known here. Use agent 'leaky-softplus', or 'none'."
+            )
+        if self._saved is not None:
+            engine.flat[:] = self._saved["flat"].numpy()
+            engine.rate_target = float(self._saved["rate_target"])
+            self._saved = None
+        self._engine = engine
+        agent.task = self.problem(max(0, self.update - 1))
+
+    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+        """Learn one problem."""
+        assert self._engine is not None
+        engine, config = self._engine, self.config
+        perturbed = config.perturbation != "none" and self.update >= config.num_before
+        if perturbed:
+            self._perturb(engine)
+        before = engine.flat.copy()
+        task = self.problem(self.update)
+        data = self.streams.numpy(Streams.TRAINING_DATA, self.update)
+        noise = self.streams.numpy(Streams.TRAINING_START, self.update)
+        outcome = learn_problem(engine, task, data, noise, config)
+        if not outcome.learned:
+            _LOG.warning("problem %d failed after %d trials", self.update + 1, len(outcome.losses))
+            engine.flat[:] = before
+        elif not self._target_is_set:
+            engine.rate_target, self._target_is_set = outcome.mean_square, True
+        engine.write()
+        self._remember(engine, task)
+        agent.task = task
+        steps = len(outcome.losses)
+        self.env_steps += steps * task.sample(np.random.default_rng(0), 1).num_steps
+        if not log:
+            return {}
+        window = np.asarray(outcome.losses[-config.window :])
+        return {
+            "problem/trials_to_criterion": outcome.trials_to_criterion(config.window),
+            "problem/gradient_steps": float(steps),
+            "problem/first_loss": outcome.losses[0],
+            "problem/mean_square_rate": outcome.mean_square,
+            "train/loss": float(window.mean()),
+            "train/learning_rate": config.learning_rate,
+        }
+
+    def _remember(self, engine: TrialEngine, task: Task) -> None:
+        """Keep the weights, and what a perturbation will need."""
+        self._snapshots.append(torch.as_tensor(engine.flat.astype(np.float32)))
+        if self.config.perturbation == "none" or not isinstance(engine, CompiledEngine):
+            return
+        if self._first_learned is None:
+            self._first_learned = engine.flat.copy()
+        if self.update < self.config.num_before:
+            noise = self.streams.numpy(Streams.VALIDATION_START, self.update)
+            states = [engine.states(inputs, noise) for inputs in one_trial_each(task)]
+            found = Moments.of(np.stack(states)[None])
+            self._moments = found if self._moments is None else self._moments.plus(found)
+
+    def _perturb(self, engine: TrialEngine) -> None:
+        """Go back to the weights of the first problem, change the readout, and freeze it."""
+        assert isinstance(engine, CompiledEngine)
+        assert self._first_learned is not None
+        assert self._moments is not None
+        engine.flat[:] = self._first_learned
+        engine.trained = ~engine.part("readout")
+        rng = self.streams.numpy(Streams.BEHAVIOUR, self.update)
+        order = np.arange(_NUM_DIRECTIONS)
+        if self.config.perturbation != "control":
+            found = subspaces(self._moments, _NUM_DIRECTIONS)
+            stimulus = found.stimulus[:, :_NUM_DIRECTIONS]
+            sources = stimulus if self.config.perturbation == "stimulus" else found.decision
+            order = rng.permutation(_NUM_DIRECTIONS)
+            while sources is stimulus and (order == np.arange(_NUM_DIRECTIONS)).all():
+                order = rng.permutation(_NUM_DIRECTIONS)
+            engine.weights.readout[:] = moved_readout(engine.weights.readout, sources, stimulus, order)
+        self._orders.append(order.tolist())
+
+    # ---- resuming -------------------------------------------------------------------------------
+
+    def extra_state(self) -> dict[str, Any]:
+        """The weights in full precision, the snapshots, and what the perturbation goes by."""
+        if self._engine is None:
+            return {}
+        return {
+            "flat": torch.as_tensor(self._engine.flat.copy()),
+            "rate_target": self._engine.rate_target,
+            "target_is_set": self._target_is_set,
+            "snapshots": torch.stack(self._snapshots) if self._snapshots else None,
+            "first_learned": None if self._first_learned is None else torch.as_tensor(self._first_learned),
+            "moments": None
+            if self._moments is None
+            else [torch.as_tensor(self._moments.total), torch.as_tensor(self._moments.square), self._moments.count],
+            "orders": self._orders,
+        }
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from `extra_state()`, at the start of the problem that was being learned."""
+        if not state:
+            return
+        self._saved = state
+        self._target_is_set = state["target_is_set"]
+        self._snapshots = [] if state["snapshots"] is None else list(state["snapshots"])
+        self._first_learned = None if state["first_learned"] is None else state["first_learned"].numpy().copy()
+        if state["moments"] is not None:
+            total, square, count = state["moments"]
+            self._moments = Moments(total.numpy(), square.numpy(), count)
+        self._orders = [list(order) for order in state["orders"]]
+
+
+def one_trial_each(task: Task) -> list[npt.NDArray[np.float32]]:
+    """Observations (T, O) of one trial per image of a problem, in the order of the images."""
+    rng = np.random.default_rng(0)
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    while True:
+        episodes = task.sample(rng, _TRIALS_AT_ONCE)
+        for b, image in enumerate(episodes.facts["image"]):
+            found.setdefault(int(image), episodes.observations[:, b])
+        if len(found) == episodes.facts["images"].shape[1]:
+            return [found[image] for image in sorted(found)]

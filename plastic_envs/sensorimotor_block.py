@@ -1,0 +1,249 @@
+"""Learn within an episode which response each new image calls for: a block of trials with feedback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from plastic_envs.core import Episodes, Field, Policy
+from plastic_envs.sensorimotor import RESPONSE, Epochs, SensorimotorTask, draw_images
+from plastic_envs.streams import RowStreams
+
+__all__ = ["RUN", "SensorimotorBlock", "trials_to_run"]
+
+RUN = 5  # right trials in a row that show that a problem is learned
+_SPLITS = ("train", "validation", "test")
+_IMAGES, _ORDER = 0, 1  # purposes of an episode's random streams
+
+
+class SensorimotorBlock(SensorimotorTask):
+    """A block of trials of one fresh problem, with feedback, to be learned while it lasts.
+
+    **Description.** The trials are those of `SensorimotorAssociation`: image k of a problem calls for choice k.
+    Here a whole block of them is one episode, its problem is new, and the agent is told after each trial whether it was
+    right: so a network with memory can learn the problem within the episode. With several problems
+    per episode, the images change unannounced.
+
+    **Observation Space.** `Box(-1, 1, (image_dim + num_images + 3,), float32)`:
+
+    | index | field | meaning |
+    |---|---|---|
+    | 0 .. 9 | `image` | the trial's image during the sample; else 0 |
+    | 10 | `fixation` | 1 / sqrt(image_dim) until the response is called for; then 0 |
+    | 11 | `reward` | reward of the last step |
+    | 12 .. 14 | `action` | action of the last step, one-hot; 0 in the first step |
+
+    **Action Space.** `Discrete(num_images + 1)`: choice 0, choice 1, ..., and last fixation.
+
+    **Rewards.** In the last step of a trial 1 if the right choice was made in all scored steps of its response, and -1
+    if not; 0 in all other steps. So nothing tells within a trial what is right.
+
+    **Trial and Episode Structure.** `problems_per_episode` problems of `trials_per_problem` trials each, of sample 500 ms,
+    delay 1000 ms, grace 100 ms and response 400 ms: 20 steps of 100 ms (as registered), or 100 of 20 ms. `targets` are as in
+    the trial; `loss_weights` are 1 but for the grace period, `weights` 1 in the last step of each trial, where
+    its outcome is scored. Nothing is ever reset.
+
+    `facts`: `images` (B, problems, K, image_dim). `step_facts` (T, B), all but `held` also in `info`: `image`,
+    `trial` (of the problem), `problem` (of the episode), `scored`; `held`: whether the response so far is right.
+
+    Args:
+        dt_ms: Duration of a step; must divide all epochs.
+        num_images: K, images of a problem, and choices.
+        image_dim: Entries of an image, at least K.
+        epochs: Durations of sample, delay, grace and response, in ms.
+        trials_per_problem: Trials before the problem changes, or the episode ends.
+        problems_per_episode: Problems, one after another.
+        split: "train", "validation" or "test"; they differ in their random numbers only.
+
+    **Reference Scores.** The score is the share of trials answered rightly. `chance` = 1 / K. `oracle`: knows images when it sees
+    them again, remembers what it was told, and infers by exclusion (after one trial it knows both of two
+    images): 1 - (1 - 1/K) / trials for two images, on average.
+
+    **Source.** New here; the trial is that of Goudar et al., Nature Neuroscience 26 (2023), see
+    `SensorimotorAssociation`, where a problem is learned by gradient over trials.
+
+    **Version History.** v0: first version.
+    """
+
+    closed_loop = True
+    info_facts = ("image", "problem", "trial", "scored")
+
+    def __init__(
+        self,
+        dt_ms: float = 20.0,
+        num_images: int = 2,
+        image_dim: int = 10,
+        epochs: Epochs | tuple[float, ...] | list[float] = Epochs(),
+        trials_per_problem: int = 12,
+        problems_per_episode: int = 1,
+        split: str = "train",
+    ) -> None:
+        super().__init__(dt_ms, num_images, image_dim, epochs)
+        if trials_per_problem < 1 or problems_per_episode < 1:
+            raise ValueError(
+                f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}: "
+                "expected at least 1 of each."
+            )
+        if split not in _SPLITS:
+            raise ValueError(f"split={split!r}: expected one of {_SPLITS}.")
+        self.trials_per_problem, self.problems_per_episode = trials_per_problem, problems_per_episode
+        self.split = split
+        self.fields += (Field("reward", image_dim + 1, 1), Field("action", image_dim + 2, num_images + 1))
+        size = sum(field.size for field in self.fields)
+        self.observation_space = spaces.Box(-1.0, 1.0, (size,), np.float32)
+        self.chance = 1.0 / num_images
+
+    @property
+    def num_trials(self) -> int:
+        """R, trials of an episode."""
+        return self.trials_per_problem * self.problems_per_episode
+
+    # ---- episodes ----------------------------------------------------------------------------------
+
+    def generate(self, streams: RowStreams) -> Episodes:
+        """One block per stream; what the actions bring is filled in by `advance`."""
+        # A split has streams of its own, so that one seed does not show train and test the same images.
+        streams = streams.spawn(_SPLITS.index(self.split))
+        batch, problems, steps = len(streams), self.problems_per_episode, len(self.trial_periods)
+        sets = [
+            draw_images(streams.spawn(_IMAGES).spawn(p), self.num_images, self.image_dim)
+            for p in range(problems)
+        ]
+        images = np.stack(sets, axis=1)  # (B, P, K, D)
+        image = streams.spawn(_ORDER).integers(self.num_images, self.num_trials).T  # (R, B)
+        problem = np.repeat(np.arange(problems), self.trials_per_problem)  # (R,)
+        shown = images[np.arange(batch), problem[:, None], image]  # (R, B, D)
+        observations, targets, scored = self.lay_out(shown, image)
+
+        def of_steps(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
+            return np.repeat(np.broadcast_to(values, (self.num_trials, batch)).astype(np.int16), steps, axis=0)
+
+        weights = np.zeros(targets.shape, dtype=np.float32)
+        weights[steps - 1 :: steps] = 1.0
+        number = np.arange(self.num_trials)[:, None] % self.trials_per_problem
+        periods = np.tile(self.trial_periods, self.num_trials)
+        return Episodes(
+            observations=observations,
+            targets=targets,
+            weights=weights,
+            periods=np.repeat(periods[:, None], batch, axis=1),
+            resets=np.zeros(targets.shape, dtype=bool),
+            lengths=np.full(batch, len(targets)),
+            facts={"images": images},
+            step_facts={
+                "image": of_steps(image),
+                "problem": of_steps(problem[:, None]),
+                "trial": of_steps(number),
+                "scored": scored,
+                "held": np.ones(targets.shape, dtype=bool),
+            },
+        )
+
+    def advance(
+        self,
+        episodes: Episodes,
+        steps: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        actions: npt.NDArray[Any],
+    ) -> None:
+        """Show action and reward in the next step, and note whether the response is still right."""
+        reward = self.reward(episodes, steps, rows, actions)
+        goes_on = steps + 1 < episodes.num_steps
+        steps, rows, actions, reward = steps[goes_on], rows[goes_on], np.asarray(actions)[goes_on], reward[goes_on]
+        told = episodes.observations[steps + 1, rows]
+        told[:, self.field("reward").start] = reward
+        told[:, self.field("action").slice] = actions[:, None] == np.arange(self.num_images + 1)
+        episodes.observations[steps + 1, rows] = told
+        held = episodes.step_facts["held"]
+        right = held[steps, rows] & (episodes.targets[steps, rows] == actions)
+        responds = episodes.periods[steps, rows] == RESPONSE
+        ends = episodes.weights[steps, rows] > 0
+        held[steps + 1, rows] = np.where(responds & ~ends, right, True)
+
+    def reward(
+        self,
+        episodes: Episodes,
+        steps: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        actions: npt.NDArray[Any],
+    ) -> npt.NDArray[np.float32]:
+        """1 or -1 (K,) at the end of a trial, 0 elsewhere."""
+        right = episodes.step_facts["held"][steps, rows] & (episodes.targets[steps, rows] == actions)
+        ends = episodes.weights[steps, rows] > 0
+        return np.where(ends, np.where(right, 1.0, -1.0), 0.0).astype(np.float32)
+
+    def loss_weights(self, episodes: Episodes) -> npt.NDArray[np.float32]:
+        """1 in all steps but the grace periods', fixation too; (T, B)."""
+        return episodes.step_facts["scored"].astype(np.float32)
+
+    # ---- scores ------------------------------------------------------------------------------------
+
+    def outcomes(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Whether each trial was answered rightly, (R, B)."""
+        right = (episodes.targets == actions) | (episodes.periods != RESPONSE)
+        return np.asarray(right.reshape(self.num_trials, -1, right.shape[1]).all(1))
+
+    def step_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """The outcome of a trial, in all of its steps, (T, B)."""
+        outcomes = self.outcomes(episodes, actions)
+        return np.repeat(outcomes, len(self.trial_periods), axis=0).astype(np.float32)
+
+    def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:
+        """`score` (= `accuracy`), share of trials answered rightly, and how fast problems are learned.
+
+        `fixation`: share of steps before the response in which it fixates. `trials_to_criterion`: trials of a problem
+        before the first 5 right ones in a row, mean over problems; all trials of the problem where there is no
+        such run. `problems_learned`: share of problems with one. List: `accuracy_by_trial` (of a problem).
+        """
+        outcomes = self.outcomes(episodes, actions)
+        fixates = episodes.targets == self.fixation
+        by_problem = outcomes.reshape(self.problems_per_episode, self.trials_per_problem, -1)
+        needed = trials_to_run(by_problem.swapaxes(0, 1).reshape(self.trials_per_problem, -1))
+        return {
+            "score": float(outcomes.mean()),
+            "accuracy": float(outcomes.mean()),
+            "fixation": float((actions == episodes.targets)[fixates].mean()),
+            "trials_to_criterion": float(np.where(np.isnan(needed), self.trials_per_problem, needed).mean()),
+            "problems_learned": float(np.isfinite(needed).mean()),
+            "accuracy_by_trial": by_problem.mean((0, 2)).tolist(),
+        }
+
+    def oracle_policy(self) -> Policy:
+        """Remembers what it was told, and infers by exclusion."""
+        from plastic_envs.sensorimotor_policies import ProblemSolver
+
+        return ProblemSolver(self)
+
+    # ---- the same task otherwise -------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """The arguments that make this task."""
+        return {
+            **super().describe(),
+            "trials_per_problem": self.trials_per_problem,
+            "problems_per_episode": self.problems_per_episode,
+            "split": self.split,
+        }
+
+    def with_split(self, split: str) -> SensorimotorBlock:
+        """The same task with the random numbers of another split."""
+        return self if split == self.split else type(self)(**{**self.describe(), "split": split})
+
+
+def trials_to_run(right: npt.NDArray[np.bool_], run: int = RUN) -> npt.NDArray[np.float64]:
+    """Trials before the first `run` right ones in a row.
+
+    Args:
+        right: (R, M), trials of M problems.
+        run: Right trials in a row that are asked for.
+
+    Returns:
+        (M,), NaN where there is no such run.
+    """
+    if len(right) < run:
+        return np.full(right.shape[1], np.nan)
+    whole = np.lib.stride_tricks.sliding_window_view(right, run, axis=0).all(-1)  # (R - run + 1, M)
+    return np.where(whole.any(0), whole.argmax(0), np.nan)
