@@ -3,6 +3,7 @@
     python benchmarks/reproduce.py --list
     python benchmarks/reproduce.py graph-walk --out results --jobs 2
     python benchmarks/reproduce.py transitive-inference --retrain
+    python benchmarks/reproduce.py sensorimotor --only 'full-*' --analyse-only
 
 Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md,
 figures/, and every run under `<out>/<study>/runs/<group>/`. Networks that come with the suite are used as
@@ -75,7 +76,13 @@ def _argument(value: object) -> str:
 
 
 def reproduce(
-    name: str, out: Path, jobs: int = 1, only: str = "*", reports: bool = True, retrain: bool = False
+    name: str,
+    out: Path,
+    jobs: int = 1,
+    only: str = "*",
+    reports: bool = True,
+    retrain: bool = False,
+    analyse_only: bool = False,
 ) -> Path:
     """Carry out a study.
 
@@ -86,12 +93,14 @@ def reproduce(
         only: Make and show only groups whose name matches this pattern (`*` and `?`).
         reports: Draw figures and a report for every run too.
         retrain: Train also what could be taken from the shipped networks.
+        analyse_only: Train nothing: measure and show the runs that are finished, and leave out the others.
 
     Returns:
         The study's folder.
 
     Raises:
-        ValueError: If there is no such study, no such group, or a shipped network is missing.
+        ValueError: If there is no such study, no such group, no finished run to analyse, or a shipped network is
+            missing.
     """
     subject, root = study(name), out / name
     plan = [p for p in subject.plan() if fnmatch(p.group, only)]
@@ -100,6 +109,10 @@ def reproduce(
             f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}."
         )
     configs = {(p.group, seed): config_of(p, seed, root, retrain) for p in plan for seed in p.seeds}
+    if analyse_only:
+        configs = {key: c for key, c in configs.items() if RunDirectory.of(c).finished}
+        if not configs:
+            raise ValueError(f"no finished run of {name!r} in {root}; leave out --analyse-only to make them.")
     measures = STUDIES[name] if isinstance(subject, MeasuringStudy) else None
     missing = {
         key: config
@@ -117,7 +130,7 @@ def reproduce(
                 done.result()
     results: dict[str, list[Results]] = {}
     for planned in plan:
-        for seed in planned.seeds:
+        for seed in (s for s in planned.seeds if (planned.group, s) in configs):
             directory = RunDirectory.of(configs[planned.group, seed])
             network = None if retrain else planned.network(seed)
             results.setdefault(planned.group, []).append(_result(directory, network))
@@ -219,6 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--retrain", action="store_true", help="train anew the networks that come with the suite"
     )
+    parser.add_argument(
+        "--analyse-only", action="store_true", help="train nothing; take the runs that are finished"
+    )
     parser.add_argument("--no-reports", action="store_true", help="leave out the reports of the single runs")
     options = parser.parse_args(arguments)
     if options.list:
@@ -232,7 +248,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         root = reproduce(
-            options.study, options.out, options.jobs, options.only, not options.no_reports, options.retrain
+            options.study,
+            options.out,
+            options.jobs,
+            options.only,
+            not options.no_reports,
+            options.retrain,
+            options.analyse_only,
         )
     except ValueError as error:
         parser.error(str(error))

@@ -155,7 +155,10 @@ def learn_problem(
             recent = float(np.mean(squares[-config.window :]))
             if not math.isfinite(losses[-1]) or len(losses) > config.max_trials:
                 return Outcome(losses, recent, False)
-            if len(losses) > config.window and sum(losses[-config.window :]) < config.criterion * config.window:
+            if (
+                len(losses) > config.window
+                and sum(losses[-config.window :]) < config.criterion * config.window
+            ):
                 return Outcome(losses, recent, True)
 
 
@@ -195,7 +198,11 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
     @property
     def snapshots(self) -> FloatArray:
         """The weights after every problem so far, (problems, P) float32."""
-        return np.stack([s.numpy() for s in self._snapshots]) if self._snapshots else np.zeros((0, 0), np.float32)
+        return (
+            np.stack([s.numpy() for s in self._snapshots])
+            if self._snapshots
+            else np.zeros((0, 0), np.float32)
+        )
 
     @property
     def orders(self) -> FloatArray:
@@ -303,7 +310,11 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
             "first_learned": None if self._first_learned is None else torch.as_tensor(self._first_learned),
             "moments": None
             if self._moments is None
-            else [torch.as_tensor(self._moments.total), torch.as_tensor(self._moments.square), self._moments.count],
+            else [
+                torch.as_tensor(self._moments.total),
+                torch.as_tensor(self._moments.square),
+                self._moments.count,
+            ],
             "orders": self._orders,
         }
 
@@ -314,7 +325,9 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         self._saved = state
         self._target_is_set = state["target_is_set"]
         self._snapshots = [] if state["snapshots"] is None else list(state["snapshots"])
-        self._first_learned = None if state["first_learned"] is None else state["first_learned"].numpy().copy()
+        self._first_learned = (
+            None if state["first_learned"] is None else state["first_learned"].numpy().copy()
+        )
         if state["moments"] is not None:
             total, square, count = state["moments"]
             self._moments = Moments(total.numpy(), square.numpy(), count)

@@ -119,7 +119,9 @@ class SensorimotorBlock(SensorimotorTask):
         observations, targets, scored = self.lay_out(shown, image)
 
         def of_steps(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
-            return np.repeat(np.broadcast_to(values, (self.num_trials, batch)).astype(np.int16), steps, axis=0)
+            return np.repeat(
+                np.broadcast_to(values, (self.num_trials, batch)).astype(np.int16), steps, axis=0
+            )
 
         weights = np.zeros(targets.shape, dtype=np.float32)
         weights[steps - 1 :: steps] = 1.0
@@ -152,7 +154,12 @@ class SensorimotorBlock(SensorimotorTask):
         """Show action and reward in the next step, and note whether the response is still right."""
         reward = self.reward(episodes, steps, rows, actions)
         goes_on = steps + 1 < episodes.num_steps
-        steps, rows, actions, reward = steps[goes_on], rows[goes_on], np.asarray(actions)[goes_on], reward[goes_on]
+        steps, rows, actions, reward = (
+            steps[goes_on],
+            rows[goes_on],
+            np.asarray(actions)[goes_on],
+            reward[goes_on],
+        )
         told = episodes.observations[steps + 1, rows]
         told[:, self.field("reward").start] = reward
         told[:, self.field("action").slice] = actions[:, None] == np.arange(self.num_images + 1)

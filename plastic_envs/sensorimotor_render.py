@@ -171,7 +171,12 @@ def _draw_trial(axes: Axes, task: SensorimotorTask, scene: _Scene) -> None:
             if actions[first] != _NO_ACTION:
                 colour = _FIXATION if actions[first] == task.fixation else _colour(int(actions[first]))
                 axes.barh(
-                    height, (last - first) * dt, left=first * dt, height=0.62, color=colour, alpha=alpha[first]
+                    height,
+                    (last - first) * dt,
+                    left=first * dt,
+                    height=0.62,
+                    color=colour,
+                    alpha=alpha[first],
                 )
 
     ends = np.append(np.flatnonzero(np.diff(parts)) + 1, len(parts)) * dt

@@ -159,7 +159,9 @@ def _next_task(task: Task, options: dict[str, Any] | None) -> Task:
     for name in ("observation_space", "action_space"):
         ours, theirs = getattr(task, name), getattr(chosen, name)
         if ours != theirs:
-            raise ValueError(f"reset options {options} change the {name} from {ours} to {theirs}; make a new environment.")
+            raise ValueError(
+                f"reset options {options} change the {name} from {ours} to {theirs}; make a new environment."
+            )
     return chosen
 
 

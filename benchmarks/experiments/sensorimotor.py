@@ -71,7 +71,14 @@ def learning_curve(run: Results, runs: Sequence[Results]) -> Figure:
         text = f"fit: {fit.scale:.0f} exp(-x / {fit.time_constant:.1f}) + {fit.asymptote:.1f}"
         axes.plot(x + 2, fit.at(x), color=GREY, linestyle="--", label=text)
         blocks = block_means(counts[1:])
-        axes.plot(2 + BLOCK * (np.arange(len(blocks)) + 0.5), blocks, "s", color="black", markersize=3, label="blocks of 50")
+        axes.plot(
+            2 + BLOCK * (np.arange(len(blocks)) + 0.5),
+            blocks,
+            "s",
+            color="black",
+            markersize=3,
+            label="blocks of 50",
+        )
     axes.set(
         title=f"Learning to learn (problem 1 took {counts[0]:.0f} trials)",
         xlabel="problem",

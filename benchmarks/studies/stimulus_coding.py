@@ -58,7 +58,7 @@ def _settings(task: str, **learner: Any) -> dict[str, Any]:
         "eval_episodes": 12,
         "learner.updates": 260,
         "learner.batch_size": 1,
-        "learner.evaluate_every": 20,
+        "learner.evaluate_every": 52,
         "learner.validation_episodes": 4,
         **{f"learner.{name}": value for name, value in learner.items()},
     }

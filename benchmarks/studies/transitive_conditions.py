@@ -22,6 +22,7 @@ __all__ = ["CONDITIONS", "NUM_ITEMS", "NUM_TRAIN", "WITHHELD", "WITHHELD_TRIAL",
 
 NUM_ITEMS = 8
 NUM_TRAIN = 20
+_FEW = 400  # episodes where no trial can take the fast path
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,16 @@ CONDITIONS: dict[str, Condition] = {
         "plastic weights 0 at every trial", intervene=_at_trials(_forget_weights, resets=True)
     ),
     "nothing-reset": Condition(
-        "activity and trace kept between trials", intervene=lambda _: Intervention(ignores_resets=True)
+        "activity and trace kept between trials",
+        {},
+        _FEW,
+        lambda _: Intervention(ignores_resets=True),
     ),
     "activity-kept": Condition(
-        "activity kept between trials, trace reset", intervene=_at_trials(_forget_trace, resets=False)
+        "activity kept between trials, trace reset", {}, _FEW, _at_trials(_forget_trace, resets=False)
     ),
     "trace-kept": Condition(
-        "trace kept between trials, activity reset", intervene=_at_trials(_forget_activity, resets=False)
+        "trace kept between trials, activity reset", {}, _FEW, _at_trials(_forget_activity, resets=False)
     ),
 }
 """By name. What every agent can be put through comes without an intervention."""

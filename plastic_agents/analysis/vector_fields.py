@@ -125,7 +125,9 @@ def flow(weights: Weights, inputs: FloatArray, states: FloatArray) -> FloatArray
     return np.logaddexp(0.0, z)
 
 
-def trajectories(weights: Weights, inputs: FloatArray, leak: float, start: FloatArray | None = None) -> FloatArray:
+def trajectories(
+    weights: Weights, inputs: FloatArray, leak: float, start: FloatArray | None = None
+) -> FloatArray:
     """Noiseless states from the start on, (P, K, T + 1, N).
 
     Args:
@@ -184,9 +186,7 @@ def summarise(change: FieldChange) -> FieldSummary:
     squares = {
         name: _squares(_unit(part) if name == "total" else part) for name, part in change.parts().items()
     }
-    dimension = {
-        name: np.array([participation_ratio(s) for s in square]) for name, square in squares.items()
-    }
+    dimension = {name: np.array([participation_ratio(s) for s in square]) for name, square in squares.items()}
     return FieldSummary(magnitudes, dimension, {name: square.sum(0) for name, square in squares.items()})
 
 

@@ -279,7 +279,9 @@ def top_singular_gradient(recurrent: FloatArray, count: int) -> FloatArray:
     square = recurrent.T @ recurrent
     _, vectors, _, _, status = lapack.dsyevr(square, range="I", il=size - count + 1, iu=size)
     if status != 0:
-        raise FloatingPointError(f"LAPACK's dsyevr found no singular values of the weights (info = {status}).")
+        raise FloatingPointError(
+            f"LAPACK's dsyevr found no singular values of the weights (info = {status})."
+        )
     gradient: FloatArray = (2.0 / count) * (recurrent @ vectors[:, :count]) @ vectors[:, :count].T
     return gradient
 

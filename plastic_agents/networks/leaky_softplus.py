@@ -69,7 +69,9 @@ class LeakySoftplus(Network[LeakySoftplusState]):
                 f"leak={leak}: expected a step above 0 and of at most 1 time constant; take shorter steps."
             )
         if noise < 0 or noise_time <= 0:
-            raise ValueError(f"noise={noise}, noise_time={noise_time}: expected 0 or more, and a positive time.")
+            raise ValueError(
+                f"noise={noise}, noise_time={noise_time}: expected 0 or more, and a positive time."
+            )
         self.input_size, self.num_features, self.num_outputs = input_size, num_units, num_outputs
         self.dynamics = Dynamics.of(leak, noise, noise_time)
         self.inputs = nn.Parameter(torch.randn(input_size, num_units) * input_size**-0.5)
@@ -144,7 +146,10 @@ class LeakySoftplus(Network[LeakySoftplusState]):
             some = number[first : first + _STEPS_AT_ONCE]
             streams = RowStreams(np.broadcast_to(keys, some.shape).ravel()).spawn(some.ravel())
             xi[first : first + _STEPS_AT_ONCE] = streams.normal(self.num_features).reshape(*some.shape, -1)
-        eta = torch.as_tensor(xi, dtype=state.noise.dtype, device=state.noise.device) * self.dynamics.noise_spread
+        eta = (
+            torch.as_tensor(xi, dtype=state.noise.dtype, device=state.noise.device)
+            * self.dynamics.noise_spread
+        )
         if self.dynamics.noise_keep == 0.0:
             return eta
         past, path = state.noise.detach(), []
@@ -152,5 +157,3 @@ class LeakySoftplus(Network[LeakySoftplusState]):
             past = self.dynamics.noise_keep * past + kick
             path.append(past)
         return torch.stack(path)
-
-
