@@ -99,8 +99,8 @@ def reproduce(
         The study's folder.
 
     Raises:
-        ValueError: If there is no such study, no such group, no finished run to analyse, or a shipped network is
-            missing.
+        ValueError: If there is no such study, no such group, no finished run to analyse, or a shipped network
+            is missing.
     """
     subject, root = study(name), out / name
     plan = [p for p in subject.plan() if fnmatch(p.group, only)]

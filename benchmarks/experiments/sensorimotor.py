@@ -1,4 +1,4 @@
-"""Measurements and figures of the sensorimotor associations: how fast one problem after another is learned."""
+"""Measurements and figures of the sensorimotor associations: how fast problem after problem is learned."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
 
 
 def counts_of(run: Results) -> npt.NDArray[np.float64]:
-    """Trials to criterion of problems 1, 2, ..., (P,), NaN for failures; empty if the run learned no such problems."""
+    """Trials to criterion of problems 1, 2, ..., (P,), NaN for failures; empty if the run counted none."""
     curve = run.curves.get(COUNTS)
     return np.zeros(0) if curve is None else np.asarray(curve.values, dtype=np.float64)
 
@@ -46,7 +46,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
     """Trials to criterion against the number of the problem."""
     if len(counts_of(run)) < 2:
         return []
-    caption = "Trials to criterion of problems 2, 3, ... (dots: this run), and mean of 30 problems (lines: all runs)."
+    caption = "Trials to criterion of problems 2, 3, ... (dots: this run), and mean of 30 (lines: all runs)."
     return [("learning_to_learn", caption, learning_curve(run, runs))]
 
 

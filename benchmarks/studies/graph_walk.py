@@ -203,8 +203,8 @@ def _baseline_curves(results: Mapping[str, Sequence[Results]]) -> Figure:
                         linestyle=":",
                         linewidth=0.9,
                     )
+            axes.set_title(_spoken(history, permuted).replace(", ", ",\n"))
             axes.set(
-                title=_spoken(history, permuted),
                 ylim=(0.0, 1.0),
                 xlim=(0.0, 1.0),
                 yticks=np.linspace(0, 1, 6),
