@@ -42,7 +42,8 @@ class ProblemSequenceConfig(LearnerConfig):
         beta1: Of Adam.
         beta2: Of Adam.
         epsilon: Of Adam, outside the bias correction.
-        max_grad_norm: The gradient of all that is trained is scaled down to this Euclidean norm where it is longer.
+        max_grad_norm: The gradient of all that is trained is scaled down to this Euclidean norm where it is
+            longer.
         criterion: A problem is learned when the mean loss of the last `window` trials is below this (nats).
         window: Trials of that mean; there must be more than these.
         max_trials: A problem that takes more has failed.
@@ -51,10 +52,10 @@ class ProblemSequenceConfig(LearnerConfig):
         readout_cost: Factor on the mean squared readout weight.
         recurrent_cost: Factor on the mean square of the largest singular values of the recurrent weights.
         num_singular: How many of these.
-        perturbation: "none", or what is done to the readout, which is then frozen, before each problem after the
-            first `num_before`: "control" (nothing), "stimulus" (its components along the leading stimulus directions change
-            places, S->S), "decision" (those along the decision directions are moved to them, D->S). Each of these problems
-            starts from the weights that had learned the first problem.
+        perturbation: "none", or what is done to the readout, which is then frozen, before each problem after
+            the first `num_before`: "control" (nothing), "stimulus" (its components along the leading stimulus
+            directions change places, S->S), "decision" (those along the decision directions are moved to
+            them, D->S). Each of these problems starts from the weights that had learned the first problem.
         num_before: Problems before the perturbed ones.
     """
 
@@ -101,7 +102,8 @@ class ProblemSequenceConfig(LearnerConfig):
     def settings(self, num_units: int) -> StepSettings:
         """Those of a single step."""
         costs = Costs(
-            self.rate_cost, self.input_cost, self.readout_cost, self.recurrent_cost, min(self.num_singular, num_units)
+            self.rate_cost, self.input_cost, self.readout_cost, self.recurrent_cost,
+            min(self.num_singular, num_units),
         )  # fmt: skip
         return StepSettings(
             self.learning_rate, self.beta1, self.beta2, self.epsilon, self.max_grad_norm, costs
@@ -165,17 +167,18 @@ def learn_problem(
 class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
     """Learns problem 0, 1, 2 ... of a task with numbered problems, each to criterion, one trial at a time.
 
-    Weights carry over from problem to problem, the optimiser does not. Works with any network; `LeakySoftplus`,
-    the published one, is compiled and has the published costs: its mean squared rate is drawn to 0 until a problem has been
-    learned, and from then on to what it was in the last trials of that problem. Other networks have the loss alone.
+    Weights carry over from problem to problem, the optimiser does not. Works with any network;
+    `LeakySoftplus`, the published one, is compiled and has the published costs: its mean squared rate is
+    drawn to 0 until a problem has been learned, and from then on to what it was in the last trials of that
+    problem. Other networks have the loss alone.
 
-    The run's seed is that of the sequence of problems, so that no two seeds meet the same. A failed problem is recorded as
-    NaN, and the next begins with the weights that the failed one began with. The agent's task is the problem that it
-    met last, and that is what it is scored on.
+    The run's seed is that of the sequence of problems, so that no two seeds meet the same. A failed problem
+    is recorded as NaN, and the next begins with the weights that the failed one began with. The agent's task
+    is the problem that it met last, and that is what it is scored on.
 
-    Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), Methods and released settings.
-    Different on purpose: the initial state is rectified after the step, before the next trial; failures do not spread; a
-    permutation of the perturbation "stimulus" is never the identity.
+    Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), Methods and
+    released settings. Different on purpose: the initial state is rectified after the step, before the next
+    trial; failures do not spread; a permutation of the perturbation "stimulus" is never the identity.
 
     Attributes:
         snapshots: The weights after every problem so far, (problems, P) float32.
@@ -196,7 +199,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         self._orders: list[list[int]] = []
 
     @property
-    def snapshots(self) -> FloatArray:
+    def snapshots(self) -> npt.NDArray[np.float32]:
         """The weights after every problem so far, (problems, P) float32."""
         return (
             np.stack([s.numpy() for s in self._snapshots])
@@ -205,7 +208,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         )
 
     @property
-    def orders(self) -> FloatArray:
+    def orders(self) -> npt.NDArray[np.int64]:
         """The permutations of the perturbed problems so far, (problems, k)."""
         return np.array(self._orders, dtype=np.int64).reshape(-1, _NUM_DIRECTIONS)
 
@@ -221,7 +224,8 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         if self.config.perturbation != "none" and not isinstance(engine, CompiledEngine):
             raise ValueError(
                 f"perturbation={self.config.perturbation!r} moves components of a linear readout of rates; "
-                f"{type(agent.network).__name__} has none that is known here. Use agent 'leaky-softplus', or 'none'."
+                f"{type(agent.network).__name__} has none that is known here. "
+                "Use agent 'leaky-softplus', or perturbation 'none'."
             )
         if self._saved is not None:
             engine.flat[:] = self._saved["flat"].numpy()
@@ -313,7 +317,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
             else [
                 torch.as_tensor(self._moments.total),
                 torch.as_tensor(self._moments.square),
-                self._moments.count,
+                self._moments.num_problems,
             ],
             "orders": self._orders,
         }

@@ -55,7 +55,8 @@ class TrialEngine(ABC):
     """Learns trial by trial: back-propagation through all of the trial, one Adam step, batches of one.
 
     Attributes:
-        flat: All weights, (P,) float64; what is learned from and written to until `write` hands it to the network.
+        flat: All weights, (P,) float64; what is learned from and written to until `write` hands it to the
+            network.
         trained: (P,) bool; the others stay as they are bit for bit.
         rate_target: What the mean of squared rates is drawn to, where the engine has such a cost.
         mean_square: Mean of squared rates of the last trial.
@@ -81,7 +82,8 @@ class TrialEngine(ABC):
             noise: Source of the network's noise.
 
         Returns:
-            The loss before the step. Nothing is changed if it, or its gradient, is not finite: then it is not finite.
+            The loss before the step. Nothing is changed if it, or its gradient, is not finite: then it is not
+            finite.
         """
         loss, gradient = self.loss_and_gradient(trial, noise)
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
@@ -179,11 +181,9 @@ class AutogradEngine(TrialEngine):
             torch.as_tensor(trial.targets[:, None], device=place),
             torch.as_tensor(trial.scored[:, None], device=place),
         )
-        found = torch.autograd.grad(loss, [p for _, p in self._parameters], allow_unused=True)
-        parts = [
-            np.zeros(p.numel()) if g is None else g.cpu().numpy().astype(np.float64).ravel()
-            for (_, p), g in zip(self._parameters, found, strict=True)
-        ]
+        parameters = [p for _, p in self._parameters]
+        found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        parts = [gradient.cpu().numpy().astype(np.float64).ravel() for gradient in found]
         self.outputs = outputs.detach()[:, 0].cpu().numpy()
         return loss.item(), np.concatenate(parts)
 

@@ -16,6 +16,7 @@ __all__ = [
     "DELAY",
     "GRACE",
     "PERIODS",
+    "PUBLISHED_EPOCHS",
     "RESPONSE",
     "SAMPLE",
     "TAU_MS",
@@ -58,9 +59,13 @@ class Epochs(NamedTuple):
         if not np.allclose(counts, whole) or (whole[[0, 1, 3]] < 1).any() or whole[2] < 0:
             raise ValueError(
                 f"dt_ms={dt_ms} with epochs of {tuple(self)} ms: expected a step that divides all of them, "
-                "with at least one step of each but the grace period; 20, 10, 5, 2 and 1 divide the published."
+                "with at least one step of each but the grace period; 20, 10, 5, 2 and 1 divide the "
+                "published."
             )
         return whole.astype(np.int64)
+
+
+PUBLISHED_EPOCHS = Epochs()
 
 
 class SensorimotorTask(Task):
@@ -84,8 +89,8 @@ class SensorimotorTask(Task):
     ) -> None:
         if not 2 <= num_images <= image_dim:
             raise ValueError(
-                f"num_images={num_images}, image_dim={image_dim}: expected at least 2 images, and at least as "
-                "many dimensions as images, for they are orthogonal."
+                f"num_images={num_images}, image_dim={image_dim}: expected at least 2 images, and at "
+                "least as many dimensions as images, for they are orthogonal."
             )
         if len(epochs) != len(PERIODS):
             raise ValueError(f"epochs={epochs}: expected durations of {PERIODS}, in ms.")
@@ -153,8 +158,8 @@ class SensorimotorAssociation(SensorimotorTask):
     **Description.** A *problem* is a set of images never seen before, orthonormal among themselves, and a
     fixed rule: image k calls for choice k. An episode is one *trial* of the problem in force: an image is
     shown, a delay follows, and when the fixation input goes off the choice has to be made. Nothing but the
-    images tells that the problem has changed. What there is to learn is learned over trials, and what there is
-    to learn about learning, over problems.
+    images tells that the problem has changed. What there is to learn is learned over trials, and what there
+    is to learn about learning, over problems.
 
     **Observation Space.** `Box(-1, 1, (image_dim + 1,), float32)`:
 
@@ -165,8 +170,8 @@ class SensorimotorAssociation(SensorimotorTask):
 
     **Action Space.** `Discrete(num_images + 1)`: choice 0, choice 1, ..., and last fixation.
 
-    **Rewards.** 1 for the right action in a step that is scored, else 0. (The published criterion of learning is
-    on the cross-entropy of the targets, not on reward.)
+    **Rewards.** 1 for the right action in a step that is scored, else 0. (The published criterion of learning
+    is on the cross-entropy of the targets, not on reward.)
 
     **Trial and Episode Structure.** Sample 500 ms, delay 1000 ms, grace 100 ms, response 400 ms, in steps of
     `dt_ms` (100 steps of 20 ms by default; the published step is 1 ms). The target is fixation until the
@@ -210,7 +215,7 @@ class SensorimotorAssociation(SensorimotorTask):
         dt_ms: float = 20.0,
         num_images: int = 2,
         image_dim: int = 10,
-        epochs: Epochs | tuple[float, ...] | list[float] = Epochs(),
+        epochs: Epochs | tuple[float, ...] | list[float] = PUBLISHED_EPOCHS,
         problem: int = 0,
         problem_seed: int = 0,
     ) -> None:
@@ -228,7 +233,8 @@ class SensorimotorAssociation(SensorimotorTask):
     def images(self) -> npt.NDArray[np.float64]:
         """The problem's images, (K, image_dim), orthonormal."""
         seed = RowStreams(np.array([self.problem_seed], dtype=np.uint64)).spawn(self.problem)
-        return draw_images(seed.spawn(_IMAGES), self.num_images, self.image_dim)[0]
+        images: npt.NDArray[np.float64] = draw_images(seed.spawn(_IMAGES), self.num_images, self.image_dim)[0]
+        return images
 
     def generate(self, streams: RowStreams) -> Episodes:
         """One trial per stream."""
@@ -268,7 +274,7 @@ class SensorimotorAssociation(SensorimotorTask):
         return type(self)(**{**self.describe(), **changes})
 
     def with_options(self, options: Mapping[str, Any]) -> SensorimotorAssociation:
-        """The next problem for {"new_problem": True}, problem k for {"problem": k}; see `Task.with_options`."""
+        """The next problem for {"new_problem": True}, problem k for {"problem": k}."""
         if unknown := sorted(set(options) - set(_OPTIONS)):
             raise ValueError(f"unknown reset options {unknown}: expected {_OPTIONS[0]!r} or {_OPTIONS[1]!r}.")
         number = options.get("problem", self.problem + bool(options.get("new_problem", False)))

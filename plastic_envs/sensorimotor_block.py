@@ -9,7 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from plastic_envs.core import Episodes, Field, Policy
-from plastic_envs.sensorimotor import RESPONSE, Epochs, SensorimotorTask, draw_images
+from plastic_envs.sensorimotor import PUBLISHED_EPOCHS, RESPONSE, Epochs, SensorimotorTask, draw_images
 from plastic_envs.streams import RowStreams
 
 __all__ = ["RUN", "SensorimotorBlock", "trials_to_run"]
@@ -22,10 +22,10 @@ _IMAGES, _ORDER = 0, 1  # purposes of an episode's random streams
 class SensorimotorBlock(SensorimotorTask):
     """A block of trials of one fresh problem, with feedback, to be learned while it lasts.
 
-    **Description.** The trials are those of `SensorimotorAssociation`: image k of a problem calls for choice k.
-    Here a whole block of them is one episode, its problem is new, and the agent is told after each trial whether it was
-    right: so a network with memory can learn the problem within the episode. With several problems
-    per episode, the images change unannounced.
+    **Description.** The trials are those of `SensorimotorAssociation`: image k of a problem calls for choice
+    k. Here a whole block of them is one episode, its problem is new, and the agent is told after each trial
+    whether it was right: so a network with memory can learn the problem within the episode. With several
+    problems per episode, the images change unannounced.
 
     **Observation Space.** `Box(-1, 1, (image_dim + num_images + 3,), float32)`:
 
@@ -38,16 +38,17 @@ class SensorimotorBlock(SensorimotorTask):
 
     **Action Space.** `Discrete(num_images + 1)`: choice 0, choice 1, ..., and last fixation.
 
-    **Rewards.** In the last step of a trial 1 if the right choice was made in all scored steps of its response, and -1
-    if not; 0 in all other steps. So nothing tells within a trial what is right.
+    **Rewards.** In the last step of a trial 1 if the right choice was made in all scored steps of its
+    response, and -1 if not; 0 in all other steps. So nothing tells within a trial what is right.
 
-    **Trial and Episode Structure.** `problems_per_episode` problems of `trials_per_problem` trials each, of sample 500 ms,
-    delay 1000 ms, grace 100 ms and response 400 ms: 20 steps of 100 ms (as registered), or 100 of 20 ms. `targets` are as in
-    the trial; `loss_weights` are 1 but for the grace period, `weights` 1 in the last step of each trial, where
-    its outcome is scored. Nothing is ever reset.
+    **Trial and Episode Structure.** `problems_per_episode` problems of `trials_per_problem` trials each, of
+    sample 500 ms, delay 1000 ms, grace 100 ms and response 400 ms: 20 steps of 100 ms (as registered), or 100
+    of 20 ms. `targets` are as in the trial; `loss_weights` are 1 but for the grace period, `weights` 1 in the
+    last step of each trial, where its outcome is scored. Nothing is ever reset.
 
-    `facts`: `images` (B, problems, K, image_dim). `step_facts` (T, B), all but `held` also in `info`: `image`,
-    `trial` (of the problem), `problem` (of the episode), `scored`; `held`: whether the response so far is right.
+    `facts`: `images` (B, problems, K, image_dim). `step_facts` (T, B), all but `held` also in `info`:
+    `image`, `trial` (of the problem), `problem` (of the episode), `scored`; `held`: whether the response so
+    far is right.
 
     Args:
         dt_ms: Duration of a step; must divide all epochs.
@@ -58,9 +59,9 @@ class SensorimotorBlock(SensorimotorTask):
         problems_per_episode: Problems, one after another.
         split: "train", "validation" or "test"; they differ in their random numbers only.
 
-    **Reference Scores.** The score is the share of trials answered rightly. `chance` = 1 / K. `oracle`: knows images when it sees
-    them again, remembers what it was told, and infers by exclusion (after one trial it knows both of two
-    images): 1 - (1 - 1/K) / trials for two images, on average.
+    **Reference Scores.** The score is the share of trials answered rightly. `chance` = 1 / K. `oracle`: knows
+    images when it sees them again, remembers what it was told, and infers by exclusion (after one trial it
+    knows both of two images): 1 - (1 - 1/K) / trials for two images, on average.
 
     **Source.** New here; the trial is that of Goudar et al., Nature Neuroscience 26 (2023), see
     `SensorimotorAssociation`, where a problem is learned by gradient over trials.
@@ -76,7 +77,7 @@ class SensorimotorBlock(SensorimotorTask):
         dt_ms: float = 20.0,
         num_images: int = 2,
         image_dim: int = 10,
-        epochs: Epochs | tuple[float, ...] | list[float] = Epochs(),
+        epochs: Epochs | tuple[float, ...] | list[float] = PUBLISHED_EPOCHS,
         trials_per_problem: int = 12,
         problems_per_episode: int = 1,
         split: str = "train",
@@ -201,9 +202,10 @@ class SensorimotorBlock(SensorimotorTask):
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:
         """`score` (= `accuracy`), share of trials answered rightly, and how fast problems are learned.
 
-        `fixation`: share of steps before the response in which it fixates. `trials_to_criterion`: trials of a problem
-        before the first 5 right ones in a row, mean over problems; all trials of the problem where there is no
-        such run. `problems_learned`: share of problems with one. List: `accuracy_by_trial` (of a problem).
+        `fixation`: share of steps before the response in which it fixates. `trials_to_criterion`: trials of a
+        problem before the first 5 right ones in a row, mean over problems; all trials of the problem where
+        there is no such run. `problems_learned`: share of problems with one. List: `accuracy_by_trial` (of a
+        problem).
         """
         outcomes = self.outcomes(episodes, actions)
         fixates = episodes.targets == self.fixation

@@ -42,9 +42,9 @@ class ImageMemory:
 class ProblemSolver:
     """Remembers the images of the problem and which choices each may call for.
 
-    A new image that is orthogonal to those of the problem belongs to it, as long as it has not shown all of its
-    images; any other belongs to a new problem. A choice that was right is the image's; one that was wrong is not;
-    a choice that one image must have, no other has.
+    A new image that is orthogonal to those of the problem belongs to it, as long as it has not shown all of
+    its images; any other belongs to a new problem. A choice that was right is the image's; one that was wrong
+    is not; a choice that one image must have, no other has.
 
     Args:
         task: What is played.
@@ -57,7 +57,7 @@ class ProblemSolver:
         self._images = np.zeros((0, task.num_images, task.image_dim))
         self._possible = np.zeros((0, task.num_images, task.num_images), dtype=bool)
         self._count = self._now = self._choice = np.zeros(0, dtype=np.int64)
-        self._was_shown = np.zeros(0, dtype=bool)
+        self._was_shown: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def act(
         self, observations: npt.NDArray[np.float32], episode_starts: npt.NDArray[np.bool_]
@@ -70,10 +70,10 @@ class ProblemSolver:
             self._forget(episode_starts)
         image = observations[:, task.field("image").slice].astype(np.float64)
         reward = observations[:, task.field("reward").start]
-        shown = image.any(1)
-        for row in np.flatnonzero(reward):
+        shown = np.asarray(image.any(1))
+        for row in np.flatnonzero(reward).tolist():
             self._learn(row, bool(reward[row] > 0))
-        for row in np.flatnonzero(shown & ~self._was_shown):
+        for row in np.flatnonzero(shown & ~self._was_shown).tolist():
             self._now[row] = self._recognise(row, image[row])
             self._choice[row] = self._possible[row, self._now[row]].argmax()
         self._was_shown = shown

@@ -134,7 +134,7 @@ def trials_text(
 def trials_frame(
     task: SensorimotorTask, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
-    """Above, the trial: inputs, target and actions over time. Below, the image, and the outcome of every trial.
+    """Above, the trial: inputs, target and actions over time. Below, the image and all outcomes.
 
     Args:
         task: The task.

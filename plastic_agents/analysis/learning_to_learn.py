@@ -1,6 +1,7 @@
 """Trials to criterion, problem after problem: exponential fit, moving means and blocks.
 
-Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), fig. 1 and released analysis.
+Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), fig. 1 and released
+analysis.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class LearningCurve(NamedTuple):
 def fit_learning_curve(counts: FloatArray) -> LearningCurve:
     """Least-squares fit with the published bounds and start.
 
-    Start: asymptote, the mean of the last 31 counts; scale, the mean of the first 30 less that (100 if that is not
-    positive); time constant, 50. Bounds: up to twice the start for scale and asymptote, 5 to 200 problems. Failures (NaN) are left out.
+    Start: asymptote, the mean of the last 31 counts; scale, the mean of the first 30 less that (100 if that
+    is not positive); time constant, 50. Bounds: up to twice the start for scale and asymptote, 5 to 200
+    problems. Failures (NaN) are left out.
 
     Args:
         counts: Trials to criterion of problems 2, 3, ..., (P,).

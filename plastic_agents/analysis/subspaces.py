@@ -1,8 +1,9 @@
-"""Which directions of a population carry what: decision and stimulus subspaces, dimension, and readouts moved between them.
+"""Which directions of a population carry what: subspaces, dimension, and readouts moved between them.
 
 Arrays in, arrays out. P is a number of problems, K of images in each, T of steps, N of units.
 
-Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 2 and 3 and Methods.
+Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 2 and 3 and
+Methods.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ class Moments(NamedTuple):
     Attributes:
         total: Sum of the trajectories over problems, (K, T, N).
         square: Sum of h^T h over problems, images and steps, (N, N).
-        count: Number of problems.
+        num_problems: How many.
     """
 
     total: FloatArray
     square: FloatArray
-    count: int
+    num_problems: int
 
     @classmethod
     def of(cls, trajectories: FloatArray) -> Moments:
@@ -47,7 +48,9 @@ class Moments(NamedTuple):
 
     def plus(self, other: Moments) -> Moments:
         """Of both sets together."""
-        return Moments(self.total + other.total, self.square + other.square, self.count + other.count)
+        return Moments(
+            self.total + other.total, self.square + other.square, self.num_problems + other.num_problems
+        )
 
 
 class Subspaces(NamedTuple):
@@ -82,15 +85,15 @@ def principal_directions(square: FloatArray) -> tuple[FloatArray, FloatArray]:
 def subspaces(moments: Moments, num_decision: int = 4) -> Subspaces:
     """Decision and stimulus subspaces, without centring.
 
-    The left singular vectors of trajectories put side by side are the eigenvectors of the sum of their h^T h, so that no
-    trajectory has to be kept. With noise and problems 1-50 this is what the perturbations use; without noise and problems 2-51,
-    what figure 2 shows.
+    The left singular vectors of trajectories put side by side are the eigenvectors of the sum of their h^T h,
+    so that no trajectory has to be kept. With noise and problems 1-50 this is what the perturbations use;
+    without noise and problems 2-51, what figure 2 shows.
 
     Args:
         moments: Of the trajectories.
         num_decision: k, directions of the decision subspace.
     """
-    mean = (moments.total / moments.count).reshape(-1, moments.total.shape[-1])
+    mean = (moments.total / moments.num_problems).reshape(-1, moments.total.shape[-1])
     values, vectors = principal_directions(mean.T @ mean)
     decision = vectors[:, :num_decision]
     outside = np.eye(len(decision)) - decision @ decision.T
@@ -121,7 +124,7 @@ def moved_readout(
 
 
 def participation_ratio(square: FloatArray) -> float:
-    """Dimension (sum l)^2 / sum l^2 of a set of vectors, l their uncentred principal variances; NaN if all are 0.
+    """Dimension (sum l)^2 / sum l^2 of vectors with uncentred principal variances l; NaN if all are 0.
 
     Args:
         square: Sum of v^T v, (N, N), whose trace is sum l and whose squared Frobenius norm is sum l^2.

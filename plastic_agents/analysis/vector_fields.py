@@ -1,7 +1,7 @@
-"""How learning a problem changes the flow of a leaky softplus network, from the weights stored after each problem.
+"""How learning a problem changes the flow of a leaky softplus network, from the weights after each problem.
 
-With F_p(x, h) = log(1 + exp(x W_in,p + h W_rec,p + b_p)) of the weights after problem p, r the trajectory under them and r'
-that under those of problem p - 1, for the same images and from the same start:
+With F_p(x, h) = log(1 + exp(x W_in,p + h W_rec,p + b_p)) of the weights after problem p, r the trajectory
+under them and r' that under those of problem p - 1, for the same images and from the same start:
 
     V_W = a (F_p(x, r) - F_{p-1}(x, r))                         weight-driven change of the flow
     V_S = a (r' - r + F_{p-1}(x, r) - F_{p-1}(x, r'))           state-driven change
@@ -11,9 +11,9 @@ Both are split into the part along dZ and the rest, of which V_W,perp = -V_S,per
 
 Letters for shapes: P problems, K images, T steps, I inputs, N units. All in float64.
 
-Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 5 to 7 and released analysis. As there,
-both trajectories start from the initial state of problem p, so that its change never enters r'. Magnitudes are
-all positive here.
+Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 5 to 7 and
+released analysis. As there, both trajectories start from the initial state of problem p, so that its change
+never enters r'. Magnitudes are all positive here.
 """
 
 from __future__ import annotations
@@ -84,10 +84,12 @@ class FieldSummary(NamedTuple):
     """Figures per problem, and dimensions.
 
     Attributes:
-        magnitudes: Length of every part and of the change of W_rec ("recurrent"), mean over steps, then images; each (P,).
-        dimension: Participation ratio of every part for each problem (K T vectors), (P,); that of `total` is of unit vectors.
-        squares: Sum of v^T v over all problems, (N, N); its participation ratio is the dimension of all together, and sums of parts
-            of a block add up.
+        magnitudes: Length of every part and of the change of W_rec ("recurrent"), mean over steps, then
+            images; each (P,).
+        dimension: Participation ratio of every part for each problem (K T vectors), (P,); that of `total` is
+            of unit vectors.
+        squares: Sum of v^T v over all problems, (N, N); its participation ratio is the dimension of all
+            together, and sums of parts of a block add up.
     """
 
     magnitudes: dict[str, FloatArray]
@@ -96,13 +98,15 @@ class FieldSummary(NamedTuple):
 
 
 class CumulativeChange(NamedTuple):
-    """Changes of the flow since earlier problems, projected on directions of the latest change, in windows of a trial.
+    """Changes of the flow since earlier problems, projected on directions of the latest change.
 
     Attributes:
         lags: p - q, (Q,).
-        perpendicular: |projection| on the leading direction of V_W,perp, by lag, mean over problems, images, windows; (Q,).
+        perpendicular: |projection| on the leading direction of V_W,perp, by lag, mean over problems, images,
+            windows; (Q,).
         parallel: The same for V_W,par.
-        suppression_perpendicular: Projection since problem 1 less that since p - 1, signs set per image so that their mean is positive, (P,).
+        suppression_perpendicular: Projection since problem 1 less that since p - 1, signs set per image so
+            that their mean is positive, (P,).
         suppression_parallel: The same for V_W,par.
     """
 
@@ -199,14 +203,16 @@ def cumulative_change(
 ) -> CumulativeChange:
     """How the flow at each problem's trajectory has changed since earlier problems (figure 7).
 
-    The full analysis is quadratic in the number of problems; here earlier problems are sampled at some lags, and the first.
+    The full analysis is quadratic in the number of problems; here earlier problems are sampled at some lags,
+    and the first.
 
     Args:
         snapshots: Weights after problems 1, 2, ..., (P, ...).
         inputs: Trials of each problem's images, (P, K, T, I).
         leak: a.
         lags: How many problems back.
-        num_windows: Windows of equal length that the trial is cut into (250 ms each); steps left over at the end belong to none.
+        num_windows: Windows of equal length that the trial is cut into (250 ms each); steps left over at the
+            end belong to none.
 
     Raises:
         ValueError: If there are fewer than 3 problems, or fewer steps than windows.

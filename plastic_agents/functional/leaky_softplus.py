@@ -7,9 +7,9 @@ A state is a row h (N,); x (I,) is the input, xi standard normal:
     h(t)   = (1 - a) h(t-1) + a log(1 + exp(z(t)))
     y(t)   = h(t) W_out + b_out
 
-The compiled form back-propagates through all steps, in float64 and on one thread. With a batch of one, a step is two
-products of a vector with the matrix W_rec, for which an eager framework spends most of its time on overhead; gradients
-of the weights are formed at the end of the trial, one matrix product each.
+The compiled form back-propagates through all steps, in float64 and on one thread. With a batch of one, a step
+is two products of a vector with the matrix W_rec, for which an eager framework spends most of its time on
+overhead; gradients of the weights are formed at the end of the trial, one matrix product each.
 
 Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), Methods.
 """
@@ -84,14 +84,15 @@ class Dynamics(NamedTuple):
     def of(cls, leak: float, noise: float = 0.05, noise_time: float = 0.02) -> Dynamics:
         """The published Ornstein-Uhlenbeck noise, or white noise of equal power at low frequencies.
 
-        With a_n = leak / noise_time, keep = 1 - a_n and spread = noise sqrt(2 a_n) while a_n <= 1 (the published 1 ms: 0.5).
-        For longer steps that equation ceases to describe noise with a time constant (beyond a_n = 2 it is unstable), and
-        independent numbers of spread noise sqrt(2 / a_n) take its place.
+        With a_n = leak / noise_time, keep = 1 - a_n and spread = noise sqrt(2 a_n) while a_n <= 1 (the
+        published 1 ms: 0.5). For longer steps that equation ceases to describe noise with a time constant
+        (beyond a_n = 2 it is unstable), and independent numbers of spread noise sqrt(2 / a_n) take its place.
 
         Args:
             leak: a.
             noise: sigma, 0 for none.
-            noise_time: Time constant of the noise, in time constants of the units (published: 2 ms of 100 ms).
+            noise_time: Time constant of the noise, in time constants of the units (published: 2 ms of 100
+                ms).
         """
         ratio = leak / noise_time
         if ratio <= 1.0:
@@ -194,7 +195,7 @@ def _forward(
     recurrent: FloatArray, start: FloatArray, drive: FloatArray, xi: FloatArray, leak: float, keep: float,
     spread: float, states: FloatArray, slopes: FloatArray,
 ) -> None:  # fmt: skip
-    """States (T + 1, N) from `start` on, and slopes of the softplus (T, N); xi has no rows if there is no noise."""
+    """States (T + 1, N) from `start` on, and slopes of the softplus (T, N); xi is empty for no noise."""
     steps, units = drive.shape
     noisy = xi.shape[0] > 0
     eta, z = np.zeros(units), np.empty(units)
@@ -230,7 +231,7 @@ def _forward(
 def _backward(
     recurrent: FloatArray, pull: FloatArray, slopes: FloatArray, leak: float, kicks: FloatArray
 ) -> FloatArray:
-    """Gradients by z (T, N), into `kicks`, of those by h after each step (T, N); returns that by the start."""
+    """Gradients by z (T, N), into `kicks`, of those by h after each step; returns that by the start."""
     steps, units = pull.shape
     adjoint, back = np.zeros(units), np.empty(units)
     for t in range(steps - 1, -1, -1):
@@ -355,12 +356,14 @@ def run_trial(
 
 @_compiled
 def adam_step(
-    flat: FloatArray, gradient: FloatArray, first: FloatArray, second: FloatArray, trained: npt.NDArray[np.bool_],
-    number: int, rate: float, beta1: float, beta2: float, epsilon: float, longest: float,
+    flat: FloatArray, gradient: FloatArray, first: FloatArray, second: FloatArray,
+    trained: npt.NDArray[np.bool_], number: int, rate: float, beta1: float, beta2: float,
+    epsilon: float, longest: float,
 ) -> float:  # fmt: skip
     """Clip the gradient of what is trained to a length, and take one step of Adam, in place.
 
-    The epsilon is outside the bias correction: w -= rate sqrt(1 - beta2^n) / (1 - beta1^n) m / (sqrt(v) + epsilon).
+    The epsilon is outside the bias correction: w -= rate sqrt(1 - beta2^n) / (1 - beta1^n) m / (sqrt(v) +
+    epsilon).
 
     Args:
         flat: Weights, (P,).

@@ -36,9 +36,10 @@ class LeakySoftplusState(NamedTuple):
 class LeakySoftplus(Network[LeakySoftplusState]):
     """Rates h <- (1 - a) h + a softplus(x W_in + h W_rec + b + eta), read out linearly.
 
-    See `plastic_agents.functional.leaky_softplus`, which has a compiled form of a whole trial too. Initially W_in is
-    normal with standard deviation 1 / sqrt(I), W_rec a random orthogonal matrix, and all else zero. The start h0
-    is learned, and rectified where it is used. Activity, which a reset forgets, is the rates and their noise.
+    See `plastic_agents.functional.leaky_softplus`, which has a compiled form of a whole trial too. Initially
+    W_in is normal with standard deviation 1 / sqrt(I), W_rec a random orthogonal matrix, and all else zero.
+    The start h0 is learned, and rectified where it is used. Activity, which a reset forgets, is the rates and
+    their noise.
 
     Args:
         input_size: I.
@@ -90,7 +91,7 @@ class LeakySoftplus(Network[LeakySoftplusState]):
         return self.input_size, self.num_features, self.num_outputs
 
     def weights(self) -> Weights:
-        """Copies of the parameters as float64 arrays; together they are one vector, in the order of `layout`."""
+        """Copies of the parameters as float64 arrays; views of one vector, in the order of `layout`."""
         parts = (self.inputs, self.recurrent, self.bias, self.start, self.readout.weight.T, self.readout.bias)
         arrays = [part.detach().cpu().numpy().astype(np.float64).ravel() for part in parts]
         return views(np.concatenate(arrays), *self.sizes)
@@ -138,7 +139,7 @@ class LeakySoftplus(Network[LeakySoftplusState]):
         return rates, LeakySoftplusState(rates[-1], noise, state.noise_key, state.step + len(inputs))
 
     def _noise(self, state: LeakySoftplusState, steps: int) -> torch.Tensor:
-        """eta of the steps that follow a state, (T, B, N)."""
+        """The noise (eta) of the steps that follow a state, (T, B, N)."""
         keys = state.noise_key.cpu().numpy().astype(np.uint64)
         number = state.step.cpu().numpy() + np.arange(steps)[:, None]  # (T, B)
         xi = np.empty((*number.shape, self.num_features), dtype=np.float32)
