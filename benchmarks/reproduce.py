@@ -83,6 +83,7 @@ def reproduce(
     reports: bool = True,
     retrain: bool = False,
     analyse_only: bool = False,
+    seeds: int | None = None,
 ) -> Path:
     """Carry out a study.
 
@@ -94,6 +95,7 @@ def reproduce(
         reports: Draw figures and a report for every run too.
         retrain: Train also what could be taken from the shipped networks.
         analyse_only: Train nothing: measure and show the runs that are finished, and leave out the others.
+        seeds: Make and show only so many runs of each group; None for all that are planned.
 
     Returns:
         The study's folder.
@@ -103,7 +105,7 @@ def reproduce(
             is missing.
     """
     subject, root = study(name), out / name
-    plan = [p for p in subject.plan() if fnmatch(p.group, only)]
+    plan = [replace(p, seeds=p.seeds[:seeds]) for p in subject.plan() if fnmatch(p.group, only)]
     if not plan:
         raise ValueError(
             f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}."
@@ -235,6 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--analyse-only", action="store_true", help="train nothing; take the runs that are finished"
     )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="only the first N runs of each group (default: all planned)"
+    )
     parser.add_argument("--no-reports", action="store_true", help="leave out the reports of the single runs")
     options = parser.parse_args(arguments)
     if options.list:
@@ -245,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"which study? One of {', '.join(STUDIES)}.")
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs}: expected at least 1.")
+    if options.seeds is not None and options.seeds < 1:
+        parser.error(f"--seeds {options.seeds}: expected at least 1.")
     started = time.perf_counter()
     try:
         root = reproduce(
@@ -255,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             not options.no_reports,
             options.retrain,
             options.analyse_only,
+            options.seeds,
         )
     except ValueError as error:
         parser.error(str(error))

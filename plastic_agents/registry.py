@@ -15,6 +15,7 @@ import torch
 from gymnasium import spaces
 
 from plastic_agents.actor_critic import ActorCriticLearner
+from plastic_agents import pretrained
 from plastic_agents.base import Agent, NetworkAgent, resolve_device
 from plastic_agents.learner import Learner, LearnerConfig
 from plastic_agents.networks.base import Network
@@ -298,17 +299,17 @@ def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any])
 
 
 def load(path: str | os.PathLike[str], task: Task | str | None = None, device: str = "auto") -> Agent:
-    """Read an agent that `Agent.save` (or a run) wrote, or a published network of another system.
+    """Read an agent that `Agent.save` (or a run) wrote, a shipped one, or a published network of another system.
 
     Args:
-        path: The file.
+        path: The file, or a name in `plastic_agents.pretrained.names()`.
         task: The task to play, or its id; by default the one that it was made for.
         device: "auto", "cpu" or "cuda".
 
     Raises:
         ValueError: If the file is neither, or does not fit the task.
     """
-    content = _content(path)
+    content = _content(pretrained.agent_file(str(path)) if path in pretrained.names() else path)
     if content.get("format") != NetworkAgent._FORMAT:
         return _load_foreign(path, content, task, device)
     if task is None:
@@ -326,6 +327,11 @@ def load(path: str | os.PathLike[str], task: Task | str | None = None, device: s
 def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a file of `torch.save` holds, without running any code from it."""
     what = f"{os.fspath(path)!r} is not an agent of this suite"
+    if not os.path.exists(path):
+        known = ", ".join(pretrained.names()) or "none"
+        raise FileNotFoundError(
+            f"{os.fspath(path)!r}: no such file, nor a shipped network (there are: {known})."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:

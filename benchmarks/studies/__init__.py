@@ -33,6 +33,7 @@ __all__ = ["STUDIES", "MeasuringStudy", "Planned", "Row", "Study", "interval", "
 
 STUDIES: dict[str, str] = {
     "graph-walk": "benchmarks.studies.graph_walk",
+    "every-agent": "benchmarks.studies.every_agent",
     "sensorimotor": "benchmarks.studies.sensorimotor",
     "stimulus-coding": "benchmarks.studies.stimulus_coding",
     "transitive-inference": "benchmarks.studies.transitive_inference",

@@ -141,11 +141,11 @@ def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> _Found:
     for name, values in dimension.items():
         metrics |= {f"dimension/{name}/{k + 1}": float(v) for k, v in enumerate(block_means(values))}
         metrics |= {f"block_dimension/{name}/{k + 1}": v for k, v in enumerate(of_blocks[name])}
-    both: npt.NDArray[np.float64] = np.stack((size["recurrent"], counts[1 : 1 + len(size["recurrent"])]))[
-        :, :500
-    ]
-    both = both[:, np.isfinite(both[1])]
-    metrics["dw_rec/r_squared"] = float(np.corrcoef(both)[0, 1] ** 2)
+    length = min(500, len(size["recurrent"]))
+    weight, needed = size["recurrent"][:length], counts[1 : 1 + length]
+    known = np.isfinite(needed)
+    correlation: npt.NDArray[np.float64] = np.asarray(np.corrcoef(weight[known], needed[known]))
+    metrics["dw_rec/r_squared"] = float(correlation[0, 1]) ** 2
     arrays = {f"size/{name}": values for name, values in size.items()}
     arrays |= {f"dimension/{name}": values for name, values in dimension.items()}
     return metrics, arrays

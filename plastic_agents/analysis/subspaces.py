@@ -95,10 +95,10 @@ def subspaces(moments: Moments, num_decision: int = 4) -> Subspaces:
     """
     mean = (moments.total / moments.num_problems).reshape(-1, moments.total.shape[-1])
     values, vectors = principal_directions(mean.T @ mean)
-    decision = vectors[:, :num_decision]
-    outside = np.eye(len(decision)) - decision @ decision.T
-    rest = outside @ moments.square @ outside
-    stimulus = principal_directions(rest)[1][:, : len(decision) - num_decision]
+    # The other directions span what is outside; in their coordinates, what is found there is orthogonal to D.
+    decision, outside = vectors[:, :num_decision], vectors[:, num_decision:]
+    rest = outside.T @ moments.square @ outside
+    stimulus = outside @ principal_directions(rest)[1]
     share = float(np.trace(rest) / np.trace(moments.square))
     return Subspaces(decision, stimulus, values / values.sum(), share)
 

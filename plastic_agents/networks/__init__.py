@@ -1,6 +1,7 @@
 """The networks: layers called like `torch.nn.RNN`, whose fast weights are state."""
 
 from plastic_agents.networks.base import Network, Recording, State, Stream, detach, where_rows
+from plastic_agents.networks.leaky_softplus import LeakySoftplus, LeakySoftplusState
 from plastic_agents.networks.neuromodulated import Neuromodulated
 from plastic_agents.networks.published import PublishedPlastic, PublishedState
 from plastic_agents.networks.recurrent import RecurrentState, TorchRecurrent
@@ -9,6 +10,8 @@ from plastic_agents.networks.transformer import CausalTransformer, TransformerSt
 
 __all__ = [
     "CausalTransformer",
+    "LeakySoftplus",
+    "LeakySoftplusState",
     "Network",
     "Neuromodulated",
     "NoisyRateState",

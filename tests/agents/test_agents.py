@@ -51,6 +51,9 @@ def test_predict_step_by_step_equals_whole_episodes(name, mode):
     """`predict` with its state gives, one observation at a time, the actions of `act_on`."""
     task = plastic_envs.make_task(ENV, num_steps=12, mode=mode)
     agent = plastic_agents.make(name, task, seed=3, device="cpu")
+    with torch.no_grad():  # a network whose readout starts at 0 prefers nothing, and picks at random
+        for parameter in agent.network.parameters():
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     episodes = task.sample(np.random.default_rng(0), 3)
     _, whole = agent.respond(task, episodes, deterministic=True)
     state, starts = None, np.ones(3, dtype=bool)

@@ -37,13 +37,13 @@ def test_epochs_are_kept_in_ms(dt_ms):
 
 
 def test_images_are_orthonormal_and_alike_across_problems_by_chance_only():
-    """Two random unit vectors in 10 dimensions have a mean |cos| of about 0.25."""
+    """Two random unit vectors in 10 dimensions have a mean |cos| of Gamma(5) / (sqrt(pi) Gamma(5.5))."""
     images = draw_images(RowStreams(np.arange(4000, dtype=np.uint64)), 2, 10)
     np.testing.assert_allclose(
         images @ images.swapaxes(1, 2), np.broadcast_to(np.eye(2), (4000, 2, 2)), atol=1e-12
     )
     overlap = np.abs((images[1:, 0] * images[:-1, 0]).sum(-1)).mean()
-    assert overlap == pytest.approx(0.25, abs=0.01)
+    assert overlap == pytest.approx(0.2587, abs=0.01)
     assert np.abs(images.mean((0, 1))).max() < 0.02
 
 
@@ -99,7 +99,7 @@ def test_feedback_comes_at_the_end_of_a_trial():
     observations = []
     for t in range(2 * steps):
         right = episodes.targets[t, 0]
-        # the first trial is right but for its last response step, the second in all of them; the grace period is free
+        # right but for the last response step of the first trial, and the grace periods, which are free
         wrong = t == steps - 1 or task.trial_periods[t % steps] == 2
         action = (right + 1) % 2 if wrong else right
         seen, reward, over, _, _ = env.step(action)

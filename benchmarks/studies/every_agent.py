@@ -1,0 +1,115 @@
+"""Every agent on every system's main task, with a small budget: what kind of plasticity solves what.
+
+The scores compare across tasks as normalised scores: 0 is chance, 1 the task's oracle. Budgets are a minute
+or so of CPU time a run, the same settings for all agents that learn in the same way; a blank says that the
+pair makes no sense, and the table says why. These are no agent's best scores: those are in the systems' own
+studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+import plastic_agents
+import plastic_envs
+from benchmarks.figures import styled
+from benchmarks.results import Results
+from benchmarks.studies import Planned, Row
+
+__all__ = ["DESCRIPTION", "TASKS", "figures", "plan", "table"]
+
+DESCRIPTION = "every agent on every system's main task, normalised scores on one scale"
+
+# Main task of every system -> (what it is called, settings of its runs). `updates` are for the agents that
+# follow a gradient; agents that step slowly, or need many updates, have their own below.
+TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "PlasticGraph-disjoint-v0": ("graph walk", {"updates": 300, "eval_episodes": 200}),
+    "TransitiveInference-v0": ("transitive inference", {"updates": 400, "eval_episodes": 400}),
+    "StimulusCoding-estimation-v0": (
+        "stimulus coding",
+        {"updates": 80, "learner.batch_size": 4, "eval_episodes": 24},
+    ),
+}
+_OWN: dict[tuple[str, str], Mapping[str, Any]] = {
+    ("neuromodulated", "PlasticGraph-disjoint-v0"): {"updates": 40},
+    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 1},
+    ("transformer", "StimulusCoding-estimation-v0"): {"updates": 20},
+    ("transformer", "PlasticGraph-disjoint-v0"): {"updates": 150},
+}
+
+
+def _reason(agent: str, env_id: str) -> str | None:
+    """Why an agent cannot play a task, or None if it can."""
+    try:
+        plastic_agents.make(agent, plastic_envs.make_task(env_id), device="cpu")
+    except (ValueError, LookupError) as error:
+        return str(error)
+    return None
+
+
+def _pairs() -> list[tuple[str, str]]:
+    return [(agent, env_id) for env_id in TASKS for agent in plastic_agents.AGENTS]
+
+
+def plan() -> list[Planned]:
+    """One run for every pair that makes sense."""
+    planned = []
+    for agent, env_id in _pairs():
+        if _reason(agent, env_id) is None:
+            own = {**TASKS[env_id][1], **_OWN.get((agent, env_id), {})}
+            trained = plastic_agents.AGENTS[agent].kind == "network"
+            settings = {k: v for k, v in own.items() if trained or k == "eval_episodes"}
+            planned.append(Planned(f"{env_id}-{agent}", {"agent": agent, "env": env_id, **settings}))
+    return planned
+
+
+def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
+    """Score, normalised score and CPU time of every pair; pairs that make no sense say why."""
+    rows = []
+    for agent, env_id in _pairs():
+        named = f"{TASKS[env_id][0]}, {agent}"
+        runs = results.get(f"{env_id}-{agent}")
+        if runs:
+            metrics = [run.metrics for run in runs]
+            rows.append(Row.of(f"{named}: {metrics[0]['score_name']}", "", [m["score"] for m in metrics]))
+            rows.append(Row.of(f"{named}: normalised", "", [m["normalized_score"] for m in metrics]))
+            rows.append(Row.of(f"{named}: CPU seconds", "", [m["train_seconds"] for m in metrics]))
+        elif (reason := _reason(agent, env_id)) is not None:
+            rows.append(Row(f"{named}: makes no sense: {reason}", "", float("nan"), None, 0))
+    return rows
+
+
+def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+    """Agents against tasks, as colours and numbers."""
+    scores = np.full((len(plastic_agents.AGENTS), len(TASKS)), np.nan)
+    for i, agent in enumerate(plastic_agents.AGENTS):
+        for j, env_id in enumerate(TASKS):
+            if runs := results.get(f"{env_id}-{agent}"):
+                scores[i, j] = np.mean([run.metrics["normalized_score"] for run in runs])
+    caption = (
+        "Normalised score after a minute or so of training: 0 is chance, 1 the task's oracle. Blank: the "
+        "pair makes no sense."
+    )
+    return [("every_agent", caption, _grid(scores))]
+
+
+@styled
+def _grid(scores: npt.NDArray[np.float64]) -> Figure:
+    agents, tasks = list(plastic_agents.AGENTS), [name for name, _ in TASKS.values()]
+    figure = Figure(figsize=(2.2 + 1.5 * len(tasks), 1.0 + 0.36 * len(agents)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.clip(scores, 0.0, 1.0), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
+    for (i, j), score in np.ndenumerate(scores):
+        if np.isfinite(score):
+            ink = "black" if score > 0.55 else "white"
+            axes.text(j, i, f"{score:.2f}", ha="center", va="center", color=ink)
+    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_yticks(range(len(agents)), agents)
+    axes.grid(False)
+    figure.colorbar(image, ax=axes, label="normalised score")
+    return figure
