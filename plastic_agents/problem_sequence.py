@@ -190,6 +190,12 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
 
     def __init__(self, config: ProblemSequenceConfig, task: Task, seed: int) -> None:
         super().__init__(config, task, seed)
+        try:
+            self.problem(0)
+        except LookupError as error:
+            raise ValueError(
+                f"{error} Learn it with method 'supervised', which takes fresh episodes for every step."
+            ) from error
         self._engine: TrialEngine | None = None
         self._saved: dict[str, Any] | None = None
         self._snapshots: list[torch.Tensor] = []

@@ -304,7 +304,7 @@ class Task(ABC):
         Raises:
             LookupError: If every episode of this task is a problem of its own.
         """
-        raise LookupError(f"{type(self).__name__} has no numbered problems: each episode is one of its own.")
+        raise LookupError(f"{type(self).__name__} has no numbered problems; each episode is one of its own.")
 
     def with_options(self, options: Mapping[str, Any]) -> Task:
         """The task that `reset(options=...)` asks an environment to go on with. Default: itself."""

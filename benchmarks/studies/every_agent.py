@@ -37,10 +37,13 @@ TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {
 }
 _OWN: dict[tuple[str, str], Mapping[str, Any]] = {
     ("neuromodulated", "PlasticGraph-disjoint-v0"): {"updates": 40},
-    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 1},
-    ("transformer", "StimulusCoding-estimation-v0"): {"updates": 20},
     ("transformer", "PlasticGraph-disjoint-v0"): {"updates": 150},
+    ("three-factor", "PlasticGraph-disjoint-v0"): {"updates": 60},
+    ("transformer", "TransitiveInference-v0"): {"updates": 100},
+    ("three-factor", "TransitiveInference-v0"): {"updates": 100},
+    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 1},
 }
+_TASK_OF_REWARD = "TransitiveInference-v0"  # where all that can learn from reward does
 
 
 def _reason(agent: str, env_id: str) -> str | None:
@@ -62,7 +65,10 @@ def plan() -> list[Planned]:
     for agent, env_id in _pairs():
         if _reason(agent, env_id) is None:
             own = {**TASKS[env_id][1], **_OWN.get((agent, env_id), {})}
-            trained = plastic_agents.AGENTS[agent].kind == "network"
+            spec = plastic_agents.AGENTS[agent]
+            trained = spec.kind == "network"
+            if env_id == _TASK_OF_REWARD and trained and spec.method == "supervised":
+                own["method"] = "actor-critic"
             settings = {k: v for k, v in own.items() if trained or k == "eval_episodes"}
             planned.append(Planned(f"{env_id}-{agent}", {"agent": agent, "env": env_id, **settings}))
     return planned

@@ -242,6 +242,8 @@ def test_noisy_sequence_is_the_same_in_pieces(leak):
 
 
 def test_clear_errors():
+    with pytest.raises(ValueError, match=r"no numbered problems.*method 'supervised'"):
+        small_agent(task=make_task("PlasticGraph-disjoint-v0"))
     with pytest.raises(ValueError, match=r"leak=1.5: expected"):
         LeakySoftplus(11, 20, 3, leak=1.5)
     with pytest.raises(ValueError, match="batch_size=2: expected 1"):

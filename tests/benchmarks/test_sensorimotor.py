@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import reproduce as reproducing
+from benchmarks.results import Results
+from benchmarks.run import run
+from benchmarks.rundir import RunDirectory
+from benchmarks.studies import Planned, sensorimotor
+from benchmarks.studies.sensorimotor_measures import Stored
+
+_QUICK = {
+    "agent": "leaky-softplus",
+    "env": "SensorimotorAssociation-v0",
+    "env_kwargs": {"dt_ms": 100},
+    "agent_kwargs": {"num_units": 16},
+    "method": "problem-sequence",
+    "device": "cpu",
+    "eval_episodes": 4,
+    "learner.criterion": 0.4,
+    "learner.window": 4,
+    "learner.learning_rate": 0.003,
+    "learner.max_trials": 300,
+    "learner.num_before": 3,
+}
+_PLAN = [
+    Planned("full-20ms", {**_QUICK, "updates": 102}),
+    *(
+        Planned(group, {**_QUICK, "updates": 5, "learner.perturbation": kind})
+        for group, kind in (("control-20ms", "control"), ("ss-20ms", "stimulus"), ("ds-20ms", "decision"))
+    ),
+    Planned("full-1ms", {**_QUICK, "updates": 102}, seeds=(7,)),  # never run here
+]
+
+
+def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(sensorimotor, "plan", lambda: _PLAN)
+    with pytest.raises(ValueError, match=r"no finished run.*leave out --analyse-only"):
+        reproducing.reproduce("sensorimotor", tmp_path, analyse_only=True)
+    for planned in _PLAN[:-1]:
+        run(reproducing.config_of(planned, 0, tmp_path / "sensorimotor"))
+    root = reproducing.reproduce("sensorimotor", tmp_path, reports=False, analyse_only=True)
+    assert not (root / "runs" / "full-1ms").exists()
+    rows = {row["quantity"]: row for row in json.loads((root / "table.json").read_text())}
+    assert rows["20 ms: largest |V_W perp + V_S perp| (0 by construction)"]["ours"] < 1e-12
+    assert rows["20 ms: |dW_rec|, block 2"]["ours"] > 0
+    assert rows["20 ms: |dW_rec|, block 20"]["ours"] is None
+    assert rows["decision perturbation: trials / control's"]["n"] == 1
+    names = {file.stem for file in (root / "figures").glob("*.png")}
+    assert {"full-20ms-learning", "full-20ms-currents", "full-20ms-fields", "perturbation"} <= names
+
+
+def test_stored_weights_belong_to_the_problems_that_were_met(tmp_path):
+    """With the weights stored after a problem, and its images, the right choices are made."""
+    settings = {
+        **_QUICK,
+        "updates": 3,
+        "learner.criterion": 0.05,
+        "learner.window": 30,
+        "learner.max_trials": 4000,
+    }
+    config = reproducing.config_of(Planned("few", settings), 0, tmp_path)
+    run(config)
+    found = Results.read(RunDirectory.of(config))
+    assert found.metrics["score"] > 0.97
+    stored = Stored(found)
+    weights, inputs = stored.weights(0, 3), stored.inputs(0, 3)
+    assert stored.num_problems == 3
+    assert inputs.shape == (3, 2, 20, 11)
+    for p in range(3):
+        h = np.tile(weights.start[p], (2, 1))
+        for t in range(20):
+            z = inputs[p, :, t] @ weights.inputs[p] + h @ weights.recurrent[p] + weights.bias[p]
+            h = (1 - stored.leak) * h + stored.leak * np.logaddexp(0, z)
+        choice = (h @ weights.readout[p] + weights.readout_bias[p]).argmax(-1)
+        np.testing.assert_array_equal(choice, [0, 1])
