@@ -103,6 +103,7 @@ def reproduce(
     Raises:
         ValueError: If there is no such study, no such group, no finished run to analyse, or a shipped network
             is missing.
+        RuntimeError: If runs failed, once all others are done.
     """
     subject, root = study(name), out / name
     plan = [replace(p, seeds=p.seeds[:seeds]) for p in subject.plan() if fnmatch(p.group, only)]
@@ -125,11 +126,19 @@ def reproduce(
     if missing:
         # Fresh processes: no run may inherit another's threads or random numbers.
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            started = [
-                pool.submit(_carry_out, group, config, measures) for (group, _), config in missing.items()
-            ]
-            for done in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
-                done.result()
+            started = {
+                pool.submit(_carry_out, group, config, measures): f"{group}, seed {seed}"
+                for (group, seed), config in missing.items()
+            }
+            for _ in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
+                pass
+        # A run that fails does not stop the others; what they found is on disk when this is raised.
+        failed = {named: error for done, named in started.items() if (error := done.exception()) is not None}
+        if failed:
+            reasons = "; ".join(f"{named}: {error}" for named, error in failed.items())
+            raise RuntimeError(f"{len(failed)} of {len(started)} runs failed ({reasons}).") from next(
+                iter(failed.values())
+            )
     results: dict[str, list[Results]] = {}
     for planned in plan:
         for seed in (s for s in planned.seeds if (planned.group, s) in configs):
