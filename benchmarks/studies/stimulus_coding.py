@@ -68,7 +68,7 @@ def plan() -> list[Planned]:
     """The runs: every rule on both tasks, as published, and settings with which no code declines."""
     return [
         *(Planned(f"{task}-{rule}", _settings(task, rule=rule), _SEEDS) for task in _TASKS for rule in RULES),
-        Planned("classification-less-decay", _settings("classification", decay=0.1), _SEEDS),
+        *(Planned(f"{task}-less-decay", _settings(task, decay=0.1), _SEEDS) for task in _TASKS),
     ]
 
 
