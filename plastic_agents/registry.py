@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from gymnasium import spaces
 
-from plastic_agents.actor_critic import ActorCriticLearner
 from plastic_agents import pretrained
+from plastic_agents.actor_critic import ActorCriticLearner
 from plastic_agents.base import Agent, NetworkAgent, resolve_device
 from plastic_agents.learner import Learner, LearnerConfig
 from plastic_agents.networks.base import Network
@@ -299,7 +299,7 @@ def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any])
 
 
 def load(path: str | os.PathLike[str], task: Task | str | None = None, device: str = "auto") -> Agent:
-    """Read an agent that `Agent.save` (or a run) wrote, a shipped one, or a published network of another system.
+    """Read an agent that `Agent.save` (or a run) wrote, a shipped one, or another system's published network.
 
     Args:
         path: The file, or a name in `plastic_agents.pretrained.names()`.

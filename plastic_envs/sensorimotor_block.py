@@ -9,7 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from plastic_envs.core import Episodes, Field, Policy
-from plastic_envs.sensorimotor import PUBLISHED_EPOCHS, RESPONSE, Epochs, SensorimotorTask, draw_images
+from plastic_envs.sensorimotor import PUBLISHED_EPOCHS, Epochs, SensorimotorTask, draw_images
 from plastic_envs.streams import RowStreams
 
 __all__ = ["RUN", "SensorimotorBlock", "trials_to_run"]
@@ -38,17 +38,17 @@ class SensorimotorBlock(SensorimotorTask):
 
     **Action Space.** `Discrete(num_images + 1)`: choice 0, choice 1, ..., and last fixation.
 
-    **Rewards.** In the last step of a trial 1 if the right choice was made in all scored steps of its
-    response, and -1 if not; 0 in all other steps. So nothing tells within a trial what is right.
+    **Rewards.** In the last step of a trial 1 for the right choice, and -1 for any other action; 0 in all
+    other steps. So nothing tells within a trial what is right, and what is told after it is about the action
+    that is shown beside it.
 
     **Trial and Episode Structure.** `problems_per_episode` problems of `trials_per_problem` trials each, of
     sample 500 ms, delay 1000 ms, grace 100 ms and response 400 ms: 20 steps of 100 ms (as registered), or 100
     of 20 ms. `targets` are as in the trial; `loss_weights` are 1 but for the grace period, `weights` 1 in the
     last step of each trial, where its outcome is scored. Nothing is ever reset.
 
-    `facts`: `images` (B, problems, K, image_dim). `step_facts` (T, B), all but `held` also in `info`:
-    `image`, `trial` (of the problem), `problem` (of the episode), `scored`; `held`: whether the response so
-    far is right.
+    `facts`: `images` (B, problems, K, image_dim). `step_facts` (T, B), all in `info`: `image`, `trial` (of
+    the problem), `problem` (of the episode), `scored`.
 
     Args:
         dt_ms: Duration of a step; must divide all epochs.
@@ -141,7 +141,6 @@ class SensorimotorBlock(SensorimotorTask):
                 "problem": of_steps(problem[:, None]),
                 "trial": of_steps(number),
                 "scored": scored,
-                "held": np.ones(targets.shape, dtype=bool),
             },
         )
 
@@ -152,7 +151,7 @@ class SensorimotorBlock(SensorimotorTask):
         rows: npt.NDArray[np.int64],
         actions: npt.NDArray[Any],
     ) -> None:
-        """Show action and reward in the next step, and note whether the response is still right."""
+        """Show action and reward in the next step."""
         reward = self.reward(episodes, steps, rows, actions)
         goes_on = steps + 1 < episodes.num_steps
         steps, rows, actions, reward = (
@@ -165,11 +164,6 @@ class SensorimotorBlock(SensorimotorTask):
         told[:, self.field("reward").start] = reward
         told[:, self.field("action").slice] = actions[:, None] == np.arange(self.num_images + 1)
         episodes.observations[steps + 1, rows] = told
-        held = episodes.step_facts["held"]
-        right = held[steps, rows] & (episodes.targets[steps, rows] == actions)
-        responds = episodes.periods[steps, rows] == RESPONSE
-        ends = episodes.weights[steps, rows] > 0
-        held[steps + 1, rows] = np.where(responds & ~ends, right, True)
 
     def reward(
         self,
@@ -179,7 +173,7 @@ class SensorimotorBlock(SensorimotorTask):
         actions: npt.NDArray[Any],
     ) -> npt.NDArray[np.float32]:
         """1 or -1 (K,) at the end of a trial, 0 elsewhere."""
-        right = episodes.step_facts["held"][steps, rows] & (episodes.targets[steps, rows] == actions)
+        right = episodes.targets[steps, rows] == actions
         ends = episodes.weights[steps, rows] > 0
         return np.where(ends, np.where(right, 1.0, -1.0), 0.0).astype(np.float32)
 
@@ -191,13 +185,8 @@ class SensorimotorBlock(SensorimotorTask):
 
     def outcomes(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Whether each trial was answered rightly, (R, B)."""
-        right = (episodes.targets == actions) | (episodes.periods != RESPONSE)
-        return np.asarray(right.reshape(self.num_trials, -1, right.shape[1]).all(1))
-
-    def step_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """The outcome of a trial, in all of its steps, (T, B)."""
-        outcomes = self.outcomes(episodes, actions)
-        return np.repeat(outcomes, len(self.trial_periods), axis=0).astype(np.float32)
+        last = len(self.trial_periods) - 1
+        return np.asarray((episodes.targets == actions)[last :: last + 1])
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:
         """`score` (= `accuracy`), share of trials answered rightly, and how fast problems are learned.

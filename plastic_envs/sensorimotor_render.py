@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.core import Episodes
-from plastic_envs.sensorimotor import PERIODS, RESPONSE, SensorimotorTask
+from plastic_envs.sensorimotor import PERIODS, SensorimotorTask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +61,7 @@ def _scene(
     taken = np.full(length, _NO_ACTION, dtype=np.int64)
     taken[: len(actions)] = np.asarray(actions)[:length]
     targets = episodes.targets[:length, row]
-    responds = task.trial_periods == RESPONSE
-    right = (taken == targets).reshape(-1, size)[:, responds].all(1)
+    right = (taken == targets)[size - 1 :: size]
     outcomes = np.where(starts + size <= step, right.astype(np.int64), -1)
     here = slice(trial * size, (trial + 1) * size)
     return _Scene(

@@ -177,8 +177,8 @@ def trial_frame(
     figure.text(0.97, 0.955, scene.score, fontsize=11, color=_INK, va="center", ha="right", fontweight="bold")
     _draw_strip(figure, scene)
     _draw_history(figure, scene)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _draw_strip(figure: Figure, scene: _Scene) -> None:

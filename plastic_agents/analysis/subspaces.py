@@ -3,7 +3,7 @@
 Arrays in, arrays out. P is a number of problems, K of images in each, T of steps, N of units.
 
 Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 2 and 3 and
-Methods.
+released programs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from plastic_agents.analysis.adaptation import predictions_to_regain, rolling_me
 
 
 def test_rolling_mean_against_a_loop():
-    """The published definition: the mean of the last `window` predictions, of fewer at the start (and after a mark)."""
+    """As published: the mean of the last `window` predictions, of fewer at the start (and after a mark)."""
     hits = np.random.default_rng(0).random((50, 3)) < 0.5
     starts = np.array([0, 17, 40])
     for marks in (None, starts):

@@ -81,7 +81,7 @@ BINDING = Binding(cue=(slice(0, 4), slice(4, 9)), outcome=slice(9, 13), exchange
 
 
 def walks(num_steps: int, rows: int, chained: bool = False, seed: int = 0) -> torch.Tensor:
-    """Random observations [cue a 4 | cue b 5 | outcome 4 | unused 2], some showing outcomes, each row its own."""
+    """Random observations [cue a 4 | cue b 5 | outcome 4 | unused 2], some showing outcomes."""
     g = torch.Generator().manual_seed(seed)
     inputs = torch.zeros(num_steps, rows, 15)
     for t in range(num_steps):

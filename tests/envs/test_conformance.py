@@ -42,7 +42,7 @@ def test_a_seed_replays_the_whole_episode(env_id):
     first, again, fresh = whole_episode(env, 3), whole_episode(env, 3), whole_episode(other, 3)
     assert data_equivalence(first, again)
     assert data_equivalence(first, fresh)
-    # where an episode is one of a few, such as trials with one of two images, two seeds may well give the same
+    # Where an episode is one of a few (trials with one of two images), two seeds may well give the same.
     assert not all(data_equivalence(first, whole_episode(env, seed)) for seed in range(4, 10))
 
 

@@ -99,7 +99,7 @@ def test_feedback_comes_at_the_end_of_a_trial():
     observations = []
     for t in range(2 * steps):
         right = episodes.targets[t, 0]
-        # right but for the last response step of the first trial, and the grace periods, which are free
+        # right but for the last step of the first trial, and the grace periods; only the last steps matter
         wrong = t == steps - 1 or task.trial_periods[t % steps] == 2
         action = (right + 1) % 2 if wrong else right
         seen, reward, over, _, _ = env.step(action)
