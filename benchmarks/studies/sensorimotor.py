@@ -34,11 +34,13 @@ _SEQUENCE: dict[str, Any] = {
     "checkpoint_every": 20,
 }
 _PERTURBATIONS = {"control-20ms": "control", "ss-20ms": "stimulus", "ds-20ms": "decision"}
+# Short trials (4 steps), so that what has to be kept from trial to trial is near; a trial is a trial.
+_IN_CONTEXT_TASK = {"epochs": [200, 100, 0, 100]}
 _IN_CONTEXT: dict[str, dict[str, Any]] = {
-    "gru": {"updates": 1200, "learner.learning_rate": 3e-3},
-    "lstm": {"updates": 1200, "learner.learning_rate": 3e-3},
-    "plastic": {"updates": 600, "learner.learning_rate": 3e-3},
-    "neuromodulated": {"updates": 1200, "method": "supervised", "learner.learning_rate": 1e-3},
+    "gru": {"updates": 8000, "learner.learning_rate": 2e-3},
+    "lstm": {"updates": 8000, "learner.learning_rate": 2e-3},
+    "plastic": {"updates": 4000, "learner.learning_rate": 3e-3},
+    "neuromodulated": {"updates": 8000},
 }
 
 
@@ -52,7 +54,10 @@ def plan() -> list[Planned]:
             for group, kind in _PERTURBATIONS.items()
         ),
         *(
-            Planned(f"block-{agent}", {"agent": agent, "env": _BLOCK, "device": "cpu", **settings})
+            Planned(
+                f"block-{agent}",
+                {"agent": agent, "env": _BLOCK, "env_kwargs": _IN_CONTEXT_TASK, "device": "cpu", **settings},
+            )
             for agent, settings in _IN_CONTEXT.items()
         ),
     ]
