@@ -81,34 +81,37 @@ def png(figure: Figure) -> bytes:
 
 @styled
 def training_curves(run: Results) -> Figure:
-    """Loss and score on both splits, learning rate and gradient norm against updates."""
-    figure = Figure(figsize=(9.0, 5.6), layout="constrained")
-    (loss, score), (rate, norm) = figure.subplots(2, 2, sharex=True)
-    curves = run.curves
-    _lines(loss, curves, {"train/loss": "training split", "eval/loss": "validation split"})
+    """Score and, for learners that have them, loss, learning rate and gradient norm against updates."""
+    score_name = str(run.metrics.get("score_name", "score"))
     scores = {
         "train/score": "training split",
         "eval/score": "validation split",
         "test/score": "test split (watched)",
     }
-    _lines(score, curves, scores)
-    _lines(rate, curves, {"train/learning_rate": ""})
-    _lines(norm, curves, {"train/grad_norm": ""})
-    reference_lines(score, run)
-    for axes, title, label in (
-        (loss, "Loss", "loss (nats)"),
-        (score, "Score", str(run.metrics.get("score_name", "score"))),
-        (rate, "Learning rate", "learning rate"),
-        (norm, "Gradient norm before clipping", "Euclidean norm"),
-    ):
+    panels: list[tuple[str, str, dict[str, str]]] = [
+        ("Loss", "loss (nats)", {"train/loss": "training split", "eval/loss": "validation split"}),
+        ("Score", score_name, scores),
+        ("Learning rate", "learning rate", {"train/learning_rate": ""}),
+        ("Gradient norm before clipping", "Euclidean norm", {"train/grad_norm": ""}),
+    ]
+    shown = [panel for panel in panels if panel[0] == "Score" or any(tag in run.curves for tag in panel[2])]
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(9.0, 0.4 + 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axes, (title, label, tags) in zip(grid, shown, strict=False):
+        _lines(axes, run.curves, tags)
         axes.set(title=title, ylabel=label)
-    for axes in (rate, norm):
-        axes.set_xlabel("update")
-        if axes.lines:
-            axes.set_yscale("log")
-    for axes in (loss, score):
-        if axes.lines:
+        if title == "Score":
+            reference_lines(axes, run)
+        if any(tags.values()):
             axes.legend()
+        else:
+            axes.set_yscale("log")
+    for axes in grid[len(shown) :]:
+        axes.set_visible(False)
+    for axes in grid[max(0, len(shown) - columns) : len(shown)]:
+        axes.set_xlabel("update")
     figure.suptitle(f"{run.label} on {run.config.env}", fontsize=11)
     return figure
 
@@ -118,11 +121,17 @@ def comparison(runs: Sequence[Results]) -> Figure:
     """Test score of every run on this task, by agent, with chance and the oracle."""
     groups = by_agent(list(runs))
     ordered = sorted(groups, key=lambda agent: -max(r.metrics["score"] for r in groups[agent]))
+    metrics = runs[0].metrics
+    # Shares start at nothing; scores that may be negative have no such place, and start at the worst one
+    # shown.
+    worst = min(metrics["chance"], *(run.metrics["score"] for run in runs))
+    floor = 0.0 if worst >= 0 else worst
     figure = Figure(figsize=(7.5, 1.3 + 0.42 * len(groups)), layout="constrained")
     axes = figure.subplots()
     for place, agent in enumerate(ordered):
         scores = [run.metrics["score"] for run in groups[agent]]
-        axes.barh(place, np.mean(scores), color=colour_of(agent), height=0.62, alpha=0.9)
+        length = np.mean(scores) - floor
+        axes.barh(place, length, left=floor, color=colour_of(agent), height=0.62, alpha=0.9)
         axes.plot(scores, [place] * len(scores), "o", color="black", markersize=3)
         axes.annotate(
             f"{np.mean(scores):.3f}",
@@ -131,7 +140,6 @@ def comparison(runs: Sequence[Results]) -> Figure:
             textcoords="offset points",
             va="center",
         )
-    metrics = runs[0].metrics
     for name, style in (("chance", ":"), ("oracle", "--")):
         axes.axvline(
             metrics[name], color=GREY, linestyle=style, linewidth=1.2, label=f"{name} {metrics[name]:.3f}"
@@ -140,7 +148,8 @@ def comparison(runs: Sequence[Results]) -> Figure:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set(xlabel=f"{metrics.get('score_name', 'score')} on the test split (dots: seeds)")
-    axes.set_xlim(0.0 if metrics["chance"] >= 0 else None, max(1.0, metrics["oracle"]) * 1.08)
+    best = max(metrics["oracle"], *(run.metrics["score"] for run in runs))
+    axes.set_xlim(floor, best + 0.12 * (best - floor))
     axes.set_title(f"All agents run on {runs[0].config.env}")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
