@@ -41,7 +41,7 @@ _OWN: dict[tuple[str, str], Mapping[str, Any]] = {
     ("three-factor", "PlasticGraph-disjoint-v0"): {"updates": 60},
     ("transformer", "TransitiveInference-v0"): {"updates": 100},
     ("three-factor", "TransitiveInference-v0"): {"updates": 100},
-    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 1},
+    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 50},
 }
 _TASK_OF_REWARD = "TransitiveInference-v0"  # where all that can learn from reward does
 
