@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from plastic_envs.core import Episodes, Task
 from plastic_envs.graph_tables import TransitionTable
+from plastic_envs.pictures import new_figure, pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,25 +251,15 @@ def graph_frame(
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "render_mode='rgb_array' draws with matplotlib, which is not installed; "
-            'pip install "plastic-gym[render]", or use render_mode="ansi".'
-        ) from error
     scene = _scene(task, episodes, row, step, actions)
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor=_PAPER)
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE_INCHES, _DPI, _PAPER)
     axes = figure.add_axes((0.04, 0.13, 0.92, 0.73))
     axes.set_axis_off()
     axes.set_xlim(-0.06, 1.06)
     axes.set_ylim(-0.08, 1.08)
     _draw_graph(axes, scene)
     _draw_words(figure, scene)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels(figure)
 
 
 def _draw_graph(axes: Axes, scene: _Scene) -> None:

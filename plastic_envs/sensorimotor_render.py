@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.core import Episodes
+from plastic_envs.pictures import new_figure, pixels
 from plastic_envs.sensorimotor import PERIODS, SensorimotorTask
 
 if TYPE_CHECKING:
@@ -145,18 +146,13 @@ def trials_frame(
     Returns:
         (H, W, 3) uint8.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     scene = _scene(task, episodes, row, step, actions)
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE_INCHES, _DPI)
     figure.text(0.5, 0.955, _headline(task, scene), ha="center", va="center", fontsize=9, color=_INK)
     _draw_trial(figure.add_axes((0.13, 0.48, 0.84, 0.42)), task, scene)
     _draw_image(figure.add_axes((0.13, 0.12, 0.3, 0.2)), scene)
     _draw_outcomes(figure.add_axes((0.52, 0.05, 0.45, 0.3)), scene)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels(figure)
 
 
 def _draw_trial(axes: Axes, task: SensorimotorTask, scene: _Scene) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.core import Episodes
+from plastic_envs.pictures import new_figure, pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,12 +68,8 @@ def stimulus_frame(
     task: StimulusCoding, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
     """Circle with the stimulus and the last answers on the left, the inputs on the right; (360, 640, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     now = _now(task, episodes, row, step, actions)
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE_INCHES, _DPI)
     figure.text(
         0.5, 0.95, _headline(task, episodes, row, now), ha="center", va="center", fontsize=9, color=_INK
     )
@@ -86,8 +83,7 @@ def stimulus_frame(
     bars.tick_params(labelsize=8)
     for side in ("top", "right"):
         bars.spines[side].set_visible(False)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels(figure)
 
 
 def _draw_circle(axes: Axes, task: StimulusCoding, now: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.core import Episodes, Task
+from plastic_envs.pictures import new_figure, pixels
 from plastic_envs.transitive_schedules import FEEDBACK, RESPONSE, STIMULUS
 
 if TYPE_CHECKING:
@@ -162,23 +163,13 @@ def trial_frame(
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "render_mode='rgb_array' draws with matplotlib, which is not installed; "
-            'pip install "plastic-gym[render]", or use render_mode="ansi".'
-        ) from error
     scene = _scene(episodes, row, step, actions)
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, facecolor=_PAPER)
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(_SIZE_INCHES, _DPI, _PAPER)
     figure.text(0.03, 0.955, scene.where, fontsize=11, color=_INK, va="center")
     figure.text(0.97, 0.955, scene.score, fontsize=11, color=_INK, va="center", ha="right", fontweight="bold")
     _draw_strip(figure, scene)
     _draw_history(figure, scene)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels(figure)
 
 
 def _draw_strip(figure: Figure, scene: _Scene) -> None:
