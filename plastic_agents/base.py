@@ -211,6 +211,11 @@ class NetworkAgent(Agent):
         """Answer observations; see `Agent.predict`."""
         observation = np.asarray(observation, dtype=np.float32)
         single = observation.ndim == 1
+        if observation.shape[-1:] != self.observation_space.shape or observation.ndim > 2:
+            raise ValueError(
+                f"observation of shape {observation.shape}: expected {self.observation_space.shape}, or "
+                f"(N, {self.observation_space.shape[0]}) from N environments of the task the agent was made for."
+            )
         batch = torch.as_tensor(observation[None] if single else observation, device=self.device)
         if state is None:
             memory = self._initial_state(len(batch), self._live)

@@ -192,6 +192,8 @@ def test_clear_errors():
         plastic_agents.make("plastic", ENV, learner={"rate": 3})
     with pytest.raises(ValueError, match="batch_size=0: expected at least 1"):
         SupervisedConfig(batch_size=0)
+    with pytest.raises(ValueError, match=r"shape \(3, 7\): expected \(28,\)"):
+        small("plastic").predict(np.zeros((3, 7), dtype=np.float32))
     with pytest.raises(TypeError, match="takes no arguments"):
         plastic_agents.make("oracle", ENV, key_size=3)
 
