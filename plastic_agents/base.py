@@ -214,7 +214,7 @@ class NetworkAgent(Agent):
         if observation.shape[-1:] != self.observation_space.shape or observation.ndim > 2:
             raise ValueError(
                 f"observation of shape {observation.shape}: expected {self.observation_space.shape}, or "
-                f"(N, {self.observation_space.shape[0]}) from N environments of the task the agent was made for."
+                f"(N, {self.observation_space.shape[0]}) from N environments of the agent's own task."
             )
         batch = torch.as_tensor(observation[None] if single else observation, device=self.device)
         if state is None:
