@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from plastic_agents.learner import Callback
 
 __all__ = ["Callbacks", "Curve", "History", "read_arrays", "write_arrays"]
 
@@ -25,16 +27,10 @@ class Curve(NamedTuple):
     values: npt.NDArray[np.float64]
 
 
-class _Callback(Protocol):
-    def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None: ...
-
-    def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None: ...
-
-
 class Callbacks:
     """Several callbacks as one, told in order; learning stops where any of them says so."""
 
-    def __init__(self, callbacks: Sequence[_Callback]) -> None:
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
         self._callbacks = callbacks
 
     def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
