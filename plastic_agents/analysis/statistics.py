@@ -1,4 +1,4 @@
-"""Statistics that several analyses need: correlation, rank test, components, streamed linear decoding.
+"""Statistics that several analyses need: correlation, lines, rank test, components, streamed linear decoding.
 
 Linear algebra goes through torch, which keeps to the number of threads that a run has set.
 """
@@ -15,9 +15,11 @@ import torch
 
 __all__ = [
     "Components",
+    "Line",
     "LinearDecoding",
     "RankTest",
     "RunningMoments",
+    "fit_line",
     "mann_whitney",
     "pearson",
     "principal_components",
@@ -38,6 +40,48 @@ def pearson(a: Numbers, b: Numbers) -> Floats:
     covariance = (centred[0] * centred[1]).sum(-1)
     size = np.sqrt((centred[0] ** 2).sum(-1) * (centred[1] ** 2).sum(-1))
     return np.asarray(np.divide(covariance, size, out=np.full(covariance.shape, np.nan), where=size > 0))
+
+
+class Line(NamedTuple):
+    """A least-squares line y = intercept + slope x.
+
+    Attributes:
+        slope: Of the line.
+        intercept: 0 where the line was to go through the origin.
+        r: Pearson correlation of x and y, whatever the line.
+        p: Two-sided, of no slope, by Student's t with as many degrees of freedom as the line leaves. It takes
+            the points for independent.
+        num_points: Points without a NaN.
+    """
+
+    slope: float
+    intercept: float
+    r: float
+    p: float
+    num_points: int
+
+
+def fit_line(x: Numbers, y: Numbers, through_origin: bool = False) -> Line:
+    """Least-squares line through points (n,); those with a NaN are left out.
+
+    Raises:
+        ValueError: If fewer than 3 points remain, or x does not vary.
+    """
+    from scipy.special import stdtr  # slow to import, and used here only
+
+    known = ~(np.isnan(x) | np.isnan(y))
+    x, y = (np.asarray(v, dtype=np.float64)[known] for v in (x, y))
+    n = len(x)
+    about = 0.0 if through_origin else float(x.mean()) if n else 0.0
+    size = float(((x - about) ** 2).sum())
+    if n < 3 or size == 0:
+        raise ValueError(f"{n} points: expected at least 3, at more than one place.")
+    slope = float(((x - about) * y).sum()) / size
+    intercept = 0.0 if through_origin else float(y.mean()) - slope * about
+    free = n - (1 if through_origin else 2)
+    error = math.sqrt(float(((y - intercept - slope * x) ** 2).sum()) / free / size)
+    p = 2 * float(stdtr(free, -abs(slope) / error)) if error > 0 else 0.0 if slope else 1.0
+    return Line(slope, intercept, float(pearson(x, y)), p, n)
 
 
 class RankTest(NamedTuple):

@@ -3,12 +3,14 @@
 Arrays in, arrays out. P is a number of problems, K of images in each, T of steps, N of units.
 
 Source: Goudar, Peysakhovich, Freedman, Buffalo & Wang, Nature Neuroscience 26 (2023), figs 2 and 3 and
-released programs.
+released programs; the measures between two sets of states (`principal_basis` and below): MultiTaskMPN (Allen
+Institute), subspaces of tasks and periods of a multi-plasticity network.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,15 @@ __all__ = [
     "Currents",
     "Moments",
     "Subspaces",
+    "captured_variance",
+    "cross_variance",
     "moved_readout",
     "output_currents",
     "participation_ratio",
+    "principal_angles",
+    "principal_basis",
     "principal_directions",
+    "state_dimension",
     "subspaces",
 ]
 
@@ -160,3 +167,59 @@ def output_currents(trajectories: FloatArray, decision: FloatArray, readouts: Fl
     weights = readouts[:, None]
     common = np.broadcast_to(mean @ weights, (*trajectories.shape[:-1], readouts.shape[-1]))
     return Currents(common, (within - mean) @ weights, (trajectories - within) @ weights)
+
+
+def principal_basis(samples: npt.NDArray[Any], count: int) -> FloatArray:
+    """Leading principal directions of states about their mean, as orthonormal columns (n, count).
+
+    By way of the smaller of the two products with the transpose: for a few hundred states of the N E synapses
+    of M that is thousands of times cheaper than a singular value decomposition of everything.
+
+    Args:
+        samples: States, (S, n).
+        count: At most S - 1 and n (published: 20).
+    """
+    centred = _centred(samples)
+    most = min(len(samples) - 1, samples.shape[1])
+    if count > most:
+        raise ValueError(f"{count} directions of {len(samples)} states: expected at most {most}.")
+    if len(centred) >= centred.shape[1]:
+        return np.ascontiguousarray(principal_directions(centred.T @ centred)[1][:, :count])
+    directions = centred.T @ principal_directions(centred @ centred.T)[1][:, :count]
+    return np.asarray(np.linalg.qr(directions)[0])  # of unit length; at right angles where variances vanish
+
+
+def captured_variance(samples: npt.NDArray[Any], basis: FloatArray) -> FloatArray:
+    """Share of the variance of states (S, n) in the first 1, 2, ... directions of a basis (n, k), (k,)."""
+    centred = _centred(samples)
+    along = np.square(centred @ basis).sum(0)
+    return np.asarray(np.cumsum(along) / np.square(centred).sum())
+
+
+def cross_variance(sets: Sequence[npt.NDArray[Any]], count: int) -> FloatArray:
+    """Share of each set's variance in the `count` leading directions of each other, (basis, states).
+
+    Args:
+        sets: States (S, n) of periods or tasks; S may differ.
+        count: k (published: 2 to 4).
+    """
+    bases = [principal_basis(samples, count) for samples in sets]
+    return np.array([[captured_variance(samples, basis)[-1] for samples in sets] for basis in bases])
+
+
+def principal_angles(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Angles between two subspaces given by orthonormal columns (n, k) and (n, m), rising, in radians."""
+    from scipy.linalg import subspace_angles  # exact for small angles too; slow to import, used here only
+
+    return np.asarray(subspace_angles(first, second)[::-1])
+
+
+def state_dimension(samples: npt.NDArray[Any]) -> float:
+    """Participation ratio of states (S, n) about their mean."""
+    centred = _centred(samples)
+    wide = centred.shape[1] > len(centred)
+    return participation_ratio(centred @ centred.T if wide else centred.T @ centred)
+
+
+def _centred(samples: npt.NDArray[Any]) -> FloatArray:
+    return np.asarray(samples - samples.mean(0, dtype=np.float64), dtype=np.float64)

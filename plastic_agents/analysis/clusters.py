@@ -1,0 +1,302 @@
+"""Clusters of task-periods and of units by their variances, with the number of clusters chosen stably.
+
+Ward's tree on Euclidean distances. The number of clusters comes from repeats with jittered entries: of the
+numbers whose median silhouette is within 5 % of the best, the one where the tree's merge heights jump most.
+The labels are those of the tree of the data as they are.
+
+Synapses are too many for a tree: they are first put into groups (mini-batch k-means, or those that share a
+unit), and the tree is of the groups' means.
+
+Samples are always rows here, (n, m): pass V for clusters of task-periods, V.T for clusters of units.
+Labels count from 0, in the order in which the tree's leaves are drawn, so that neighbours are alike.
+
+Source: MultiTaskMPN (Allen Institute), clustering of normalised task variance; `k_means_clusters`: Yang,
+Joglekar, Song, Newsome & Wang, Nature Neuroscience 22 (2019), fig. 2. The published jitter is 2 % of each
+entry; that it is Gaussian is our choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plastic_agents.analysis.cluster_scores import mean_agreement
+from plastic_agents.analysis.silhouettes import distances, silhouette, silhouettes_of_cuts
+
+__all__ = [
+    "Clustering",
+    "GroupedClustering",
+    "KMeansClustering",
+    "cluster",
+    "cluster_groups",
+    "cut",
+    "cuts_by_size",
+    "k_means_clusters",
+    "merge_gaps",
+    "minibatch_groups",
+    "unresponsive",
+    "ward",
+]
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+Numbers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Clusters of n samples.
+
+    Attributes:
+        labels: (n,), 0 to k - 1; unresponsive samples have k.
+        num_clusters: k, without the cluster of the unresponsive.
+        order: Responsive samples in the order of the tree's leaves, then the unresponsive, (n,).
+        tree: Ward's tree of the responsive samples as SciPy gives it, (n' - 1, 4); `cut` it elsewhere.
+        responsive: Which samples are in the tree, (n,).
+        counts: Numbers of clusters that were tried, (C,).
+        silhouettes: Median silhouette over repeats at each, (C,).
+        gaps: How far the tree's next merge is above the last one, at each, (C,).
+        stability: Mean adjusted Rand index over pairs of repeats, all cut at k; 1 if jitter changes nothing.
+    """
+
+    labels: Labels
+    num_clusters: int
+    order: Labels
+    tree: Floats
+    responsive: npt.NDArray[np.bool_]
+    counts: Labels
+    silhouettes: Floats
+    gaps: Floats
+    stability: float
+
+    def cut(self, num_clusters: int) -> Labels:
+        """Labels at another number of clusters, (n,); unresponsive samples have `num_clusters`."""
+        labels = np.full(len(self.responsive), num_clusters, dtype=np.int64)
+        labels[self.responsive] = cut(self.tree, num_clusters)
+        return labels
+
+
+@dataclass(frozen=True)
+class GroupedClustering:
+    """Clusters of samples that were put into G groups first.
+
+    Attributes:
+        labels: Each sample's cluster, (n,).
+        groups: Each sample's group, (n,).
+        clustering: Of the groups' means, G samples.
+    """
+
+    labels: Labels
+    groups: Labels
+    clustering: Clustering
+
+
+@dataclass(frozen=True)
+class KMeansClustering:
+    """Clusters by k-means.
+
+    Attributes:
+        labels: (n,), 0 to k - 1; not in any order.
+        num_clusters: k.
+        counts: Numbers of clusters that were tried, (C,).
+        silhouettes: Silhouette at each, (C,).
+    """
+
+    labels: Labels
+    num_clusters: int
+    counts: Labels
+    silhouettes: Floats
+
+
+def unresponsive(variance: Floats, share: float = 1e-3) -> npt.NDArray[np.bool_]:
+    """Units whose mean variance over rows is below a share of the largest unit's, (n,).
+
+    For variances that are not normalised by unit: normalised ones all have a largest entry of 1.
+
+    Args:
+        variance: (R, n).
+        share: Of the largest mean.
+    """
+    mean = variance.mean(0)
+    return np.asarray(mean < share * mean.max())
+
+
+def cluster(
+    samples: Numbers,
+    rng: np.random.Generator,
+    counts: tuple[int, int] = (5, 300),
+    num_repeats: int = 100,
+    jitter: float = 0.02,
+    slack: float = 0.05,
+    leave_out: npt.NDArray[np.bool_] | None = None,
+) -> Clustering:
+    """Ward clusters, their number chosen stably.
+
+    Args:
+        samples: (n, m).
+        rng: Of the jitter.
+        counts: Smallest and largest number of clusters tried; the largest is at most n' - 1.
+        num_repeats: Repeats with jittered entries.
+        jitter: Standard deviation of what each entry is multiplied with, about 1.
+        slack: Share of the best median silhouette that a candidate may lack.
+        leave_out: (n,), samples that get a cluster of their own: the unresponsive.
+
+    Raises:
+        ValueError: If there are too few samples for the smallest number of clusters.
+    """
+    kept = np.ones(len(samples), dtype=bool) if leave_out is None else ~np.asarray(leave_out, dtype=bool)
+    data = np.asarray(samples, dtype=np.float64)[kept]
+    tried = np.arange(counts[0], min(counts[1], len(data) - 1) + 1)
+    if not len(tried) or tried[0] < 2:
+        raise ValueError(
+            f"{len(data)} samples into {counts[0]} or more clusters: expected more samples than clusters, "
+            "and at least 2 clusters."
+        )
+    tree = ward(distances(data))
+    scores = np.empty((num_repeats, len(tried)))
+    trees = []
+    for repeat in range(num_repeats):
+        apart = distances(data * (1.0 + jitter * rng.standard_normal(data.shape)))
+        trees.append(ward(apart))
+        scores[repeat] = silhouettes_of_cuts(apart, trees[-1], int(tried[0]), int(tried[-1]))
+    median = np.median(scores, axis=0)
+    gaps = merge_gaps(tree)[tried - 2]
+    best = float(median.max())
+    # Among the candidates the first of the largest gaps, which is the one with the fewest clusters.
+    candidate_gaps = np.where(median >= best - slack * abs(best), gaps, -np.inf)
+    chosen = int(tried[candidate_gaps.argmax()])
+    labels = np.full(len(samples), chosen, dtype=np.int64)
+    labels[kept] = cut(tree, chosen)
+    order = np.concatenate((np.flatnonzero(kept)[_leaves(tree)], np.flatnonzero(~kept)))
+    stability = mean_agreement(np.stack([cut(t, chosen) for t in trees])) if num_repeats > 1 else float("nan")
+    return Clustering(labels, chosen, order, tree, kept, tried, median, gaps, stability)
+
+
+def minibatch_groups(
+    samples: Numbers, num_groups: int, rng: np.random.Generator, num_starts: int = 3
+) -> Labels:
+    """Groups of very many samples by mini-batch k-means, (n,).
+
+    Empty groups are taken out, so there may be fewer than asked for.
+
+    Args:
+        samples: (n, m); the rows of V.T for the N E synapses of M.
+        num_groups: G (published: 100, 300, 1000; each from 20 seeds).
+        rng: Of the start.
+        num_starts: Starts that the best is taken of.
+    """
+    from sklearn.cluster import MiniBatchKMeans  # slow to import, and used here only
+
+    means = MiniBatchKMeans(
+        num_groups,
+        n_init=num_starts,
+        batch_size=max(1024, 4 * num_groups),
+        random_state=int(rng.integers(2**31 - 1)),
+    )
+    found = means.fit_predict(np.asarray(samples, dtype=np.float64))
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+
+
+def cluster_groups(
+    samples: Numbers,
+    groups: npt.NDArray[np.integer[Any]],
+    rng: np.random.Generator,
+    counts: tuple[int, int] = (10, 1000),
+    num_repeats: int = 100,
+    **options: Any,
+) -> GroupedClustering:
+    """Ward clusters of groups of samples: `cluster` on the groups' means.
+
+    Args:
+        samples: (n, m).
+        groups: (n,), 0 to G - 1, none empty: from `minibatch_groups`; or each synapse's post- or presynaptic
+            unit, `np.indices((N, E)).reshape(2, -1)`.
+        rng: Of the jitter.
+        counts: Smallest and largest number of clusters tried.
+        num_repeats: Repeats with jittered entries.
+        options: Others of `cluster`; `leave_out` is of groups.
+    """
+    # Sums by group as a product with a sparse one-hot matrix: one pass through the samples.
+    from scipy.sparse import csr_matrix
+
+    number = np.bincount(groups)
+    if number.min() == 0:
+        raise ValueError(f"group {int(number.argmin())} of {len(number)} has no samples; number them anew.")
+    one_hot = csr_matrix((np.ones(len(groups)), (groups, np.arange(len(groups)))))
+    means = np.asarray(one_hot @ np.asarray(samples, dtype=np.float64)) / number[:, None]
+    found = cluster(means, rng, counts, num_repeats, **options)
+    return GroupedClustering(found.labels[groups], np.asarray(groups, dtype=np.int64), found)
+
+
+def k_means_clusters(
+    samples: Numbers, rng: np.random.Generator, counts: tuple[int, int] = (2, 29), num_starts: int = 20
+) -> KMeansClustering:
+    """Yang's clusters: k-means, the number with the largest silhouette.
+
+    Args:
+        samples: (n, m).
+        rng: Of the starts.
+        counts: Smallest and largest number tried; (10, 10) for task-epochs.
+        num_starts: Of each number.
+    """
+    from sklearn.cluster import KMeans
+
+    data = np.asarray(samples, dtype=np.float64)
+    tried = np.arange(counts[0], min(counts[1], len(data) - 1) + 1)
+    seed = int(rng.integers(2**31 - 1))
+    found = [KMeans(int(k), n_init=num_starts, random_state=seed).fit_predict(data) for k in tried]
+    apart = distances(data)
+    scores = np.array([silhouette(apart, labels) for labels in found])
+    best = int(scores.argmax())
+    return KMeansClustering(found[best].astype(np.int64), int(tried[best]), tried, scores)
+
+
+def ward(apart: Floats) -> Floats:
+    """Ward's tree from Euclidean distances (n, n): merged pair, height, size, (n - 1, 4)."""
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
+    return np.asarray(linkage(squareform(apart, checks=False), method="ward"))
+
+
+def cut(tree: Floats, num_clusters: int) -> Labels:
+    """Labels (n,) of exactly `num_clusters` clusters, numbered in the order of the tree's leaves."""
+    return cuts_by_size(tree, [num_clusters])[0]
+
+
+def cuts_by_size(tree: Floats, numbers: list[int]) -> list[Labels]:
+    """Labels (n,) at several numbers of clusters, as `cut`."""
+    size = len(tree) + 1
+    if not all(1 <= number <= size for number in numbers):
+        raise ValueError(f"{numbers} clusters of {size} samples: expected 1 to {size}.")
+    leaves = _leaves(tree)
+    place = np.empty(size, dtype=np.int64)
+    place[leaves] = np.arange(size)
+    labels = np.arange(2 * size - 1)  # of each node, that of the root above it so far
+    found: dict[int, Labels] = {}
+    for merge in range(size):
+        if (left := size - merge) in numbers:
+            roots = labels[:size]
+            while not np.array_equal(roots, labels[roots]):
+                roots = labels[roots]
+            names, inverse = np.unique(roots, return_inverse=True)
+            first = np.full(len(names), size)
+            np.minimum.at(first, inverse, place)
+            found[left] = first.argsort().argsort()[inverse]
+        if merge < size - 1:
+            labels[tree[merge, :2].astype(np.int64)] = size + merge
+    return [found[number] for number in numbers]
+
+
+def merge_gaps(tree: Floats) -> Floats:
+    """How far the merge of k clusters is above the one that made them, for k = 2 to n - 1, (n - 2,)."""
+    return np.asarray(np.diff(tree[:, 2])[::-1])
+
+
+def _leaves(tree: Floats) -> Labels:
+    from scipy.cluster.hierarchy import leaves_list
+
+    return np.asarray(leaves_list(tree), dtype=np.int64)

@@ -1,0 +1,70 @@
+"""The geometry of rules: what a new rule's input weights are made of, and what modulation does to inputs.
+
+Source: MultiTaskMPN (Allen Institute), transfer by one new column of W_in; arithmetic of rules after Yang,
+Joglekar, Song, Newsome & Wang, Nature Neuroscience 22 (2019), fig. 6.
+
+Letters for shapes: E embedding units, N hidden units, R rules.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from plastic_agents.analysis.recoding import cosines
+
+__all__ = ["RuleDecomposition", "channel_modulation", "decompose_rule", "rule_cosines"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class RuleDecomposition(NamedTuple):
+    """A rule vector as a sum of others.
+
+    Attributes:
+        cosines: With each of the others, (R,).
+        coefficients: Of the least-squares sum, (R,).
+        residual: What the sum leaves, (E,), at right angles to all of them.
+        explained: Share of the vector's squared length that the sum has. By chance about R / E.
+    """
+
+    cosines: Floats
+    coefficients: Floats
+    residual: Floats
+    explained: float
+
+
+def rule_cosines(rules: npt.NDArray[Any]) -> Floats:
+    """Cosines between rule vectors, the columns of W_in (E, R), (R, R)."""
+    return cosines(rules.T[:, None], rules.T[None])
+
+
+def decompose_rule(new: npt.NDArray[Any], known: npt.NDArray[Any]) -> RuleDecomposition:
+    """What a new rule's column of W_in (E,) has of the pretrained ones (E, R).
+
+    Raises:
+        ValueError: If there are as many rules as units, so that any vector is their sum.
+    """
+    if known.ndim != 2 or known.shape[0] <= known.shape[1] or new.shape != known.shape[:1]:
+        raise ValueError(
+            f"a rule of shape {new.shape} and known ones of {known.shape}: expected (E,) and (E, R), "
+            "more units than rules."
+        )
+    new, known = new.astype(np.float64), known.astype(np.float64)
+    coefficients = np.linalg.lstsq(known, new, rcond=None)[0]
+    residual = new - known @ coefficients
+    size = float(new @ new)
+    explained = 1.0 - float(residual @ residual) / size if size > 0 else float("nan")
+    return RuleDecomposition(cosines(new, known.T), coefficients, residual, explained)
+
+
+def channel_modulation(modulation: npt.NDArray[Any], embedding: npt.NDArray[Any]) -> Floats:
+    """||M W_in[:, c]||: how much the modulation changes what an input channel does, (..., channels).
+
+    Args:
+        modulation: M, (..., N, E).
+        embedding: W_in, (E, channels).
+    """
+    return np.asarray(np.linalg.norm(modulation @ embedding, axis=-2), dtype=np.float64)

@@ -1,0 +1,127 @@
+"""Whether tasks that start from different states answer the same stimulus in different directions.
+
+For each pair of tasks and each direction of the first stimulus: the distance between the tasks' mean states
+at the last step of fixation, against the angle between their displacements in the first step of the
+stimulus. Both are averaged over directions, which leaves one point per pair of tasks; a line through the
+origin is fitted. Computed alike for h, M and W * M.
+
+Letters for shapes: T tasks, K directions, n units, P = T (T - 1) / 2 pairs.
+
+Source: MultiTaskMPN (Allen Institute), state-space shift, with input noise 0.01 and 50 trials per task.
+Pairs that share a task are not independent, so beside the line's p there is one by permuting tasks (Mantel,
+Cancer Research 27, 1967), which is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from plastic_agents.analysis.statistics import Line, fit_line, pearson
+
+__all__ = ["CATEGORIES", "StateShift", "category_of", "state_shift"]
+
+Floats = npt.NDArray[np.float64]
+
+CATEGORIES = {
+    "Pro Delayed": ("fdgo", "delaygo"),
+    "Anti Delayed": ("fdanti", "delayanti"),
+    "Pro Reaction": ("reactgo",),
+    "Anti Reaction": ("reactanti",),
+    "Pro Integration": ("delaydm1", "delaydm2", "contextdelaydm1", "contextdelaydm2", "multidelaydm"),
+    "Categorization": ("dmsgo", "dmsnogo", "dmcgo", "dmcnogo"),
+}
+
+
+def category_of(task: str) -> str | None:
+    """The published category of a compact task; None for others."""
+    return next((name for name, tasks in CATEGORIES.items() if task in tasks), None)
+
+
+class StateShift(NamedTuple):
+    """One point per pair of tasks, pairs in the order of `np.triu_indices(T, 1)`.
+
+    Attributes:
+        distance: Between the states before the stimulus, mean over directions, (P,).
+        angle: Between the displacements, in radians, mean over directions, (P,).
+        pairs: The two tasks, (P, 2).
+        line: angle = slope distance, through the origin.
+        permuted_p: Share of permutations of the tasks, the found order included, in which |r| is as large.
+    """
+
+    distance: Floats
+    angle: Floats
+    pairs: npt.NDArray[np.int64]
+    line: Line
+    permuted_p: float
+
+
+def state_shift(
+    before: npt.NDArray[Any],
+    after: npt.NDArray[Any],
+    rng: np.random.Generator,
+    num_permutations: int = 1000,
+) -> StateShift:
+    """Distance of states before the stimulus against angle of the first displacements.
+
+    Args:
+        before: Mean states at the last step of fixation, (T, K, ...), any shape of n entries; NaN for a
+            direction that a task did not have (`task_variance.condition_means` of each task's trials).
+        after: One step later, at the first step of the stimulus.
+        rng: Of the permutations.
+        num_permutations: How many.
+
+    Raises:
+        ValueError: If there are fewer than 3 tasks, the shapes differ, or a pair of tasks has no direction in
+            common.
+    """
+    if before.shape != after.shape or before.ndim < 3 or len(before) < 3:
+        raise ValueError(
+            f"states of shapes {before.shape} and {after.shape}: expected both (tasks, directions, ...), "
+            "of 3 tasks or more."
+        )
+    tasks, directions = before.shape[:2]
+    distance, angle = np.full((2, directions, tasks, tasks), np.nan)
+    for k in range(directions):
+        start = np.asarray(before[:, k], dtype=np.float64).reshape(tasks, -1)
+        shift = np.asarray(after[:, k], dtype=np.float64).reshape(tasks, -1) - start
+        distance[k], angle[k] = _distances(start), _angles(shift)
+    known = ~(np.isnan(distance) | np.isnan(angle))
+    first, second = np.triu_indices(tasks, 1)
+    if not known.any(0)[first, second].all():
+        raise ValueError("a pair of tasks has no direction in common: expected at least one.")
+    far, turned = (np.where(known, x, 0.0).sum(0) / np.maximum(known.sum(0), 1) for x in (distance, angle))
+    line = fit_line(far[first, second], turned[first, second], through_origin=True)
+    permuted = []
+    for _ in range(num_permutations):
+        order = rng.permutation(tasks)
+        permuted.append(pearson(far[first, second], turned[order][:, order][first, second]))
+    # Rounding alone must not make an equal correlation smaller.
+    as_large = int((np.abs(permuted) >= abs(line.r) - 1e-12).sum())
+    return StateShift(
+        far[first, second],
+        turned[first, second],
+        np.stack((first, second), 1),
+        line,
+        (1 + as_large) / (1 + num_permutations),
+    )
+
+
+def _distances(states: Floats) -> Floats:
+    """Between rows, (T, T). By differences: the states of two tasks may lie close together and far out."""
+    return np.stack([np.linalg.norm(states - row, axis=1) for row in states])
+
+
+def _angles(vectors: Floats) -> Floats:
+    """Between rows, in radians, (T, T); NaN for a vector of no length."""
+    size = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, size, out=np.full_like(vectors, np.nan), where=size > 0)
+    # Kahan's: as exact for small angles as for large ones, which arccos of the cosine is not.
+    return np.stack(
+        [
+            2 * np.arctan2(np.linalg.norm(unit - row, axis=1), np.linalg.norm(unit + row, axis=1))
+            for row in unit
+        ]
+    )
