@@ -35,12 +35,17 @@ class ActorCriticConfig(GradientConfig):
         watch_test: Score the test split too at each evaluation. Nothing is chosen by it.
         learning_rate: Adam's step size at the start.
         schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
-            keeps it.
+            keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has not fallen
+            for more than `plateau_patience` evaluations.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
         max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
         weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
         epsilon: Adam's epsilon, added to the root of the second moment.
         burn_in: First updates in which everything is worked out but no step is taken.
+        plateau_factor: Share of the learning rate that is left after a plateau.
+        plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
+        least_rate: Lowest learning rate of a plateau schedule.
+        weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
         discount: Share of a reward's worth that is left one step earlier.
         credit: Whose actions the policy learns from: those at steps where the action has an effect
             (`Task.loss_weights`; "response"), or those of all steps ("all", as published; the rest is noise).

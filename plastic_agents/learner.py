@@ -11,6 +11,7 @@ import copy
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -36,6 +37,7 @@ class Streams:
     TRAINING_DATA, VALIDATION_DATA, TRAINING_START, VALIDATION_START, BEHAVIOUR, TEST_DATA, TEST_START = (
         range(7)
     )
+    MIXTURE = 7
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -192,6 +194,14 @@ class Learner(ABC, Generic[ConfigT]):
         """What the best network has least of. Default: the negative validation score."""
         return -score
 
+    def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
+        """Take note of a validation that the settings ask for, every `evaluate_every` updates. Default: no.
+
+        Args:
+            cost: `validation_cost`.
+            metrics: What `Task.metrics` gave.
+        """
+
     def extra_state(self) -> dict[str, Any]:
         """What a subclass must remember for resuming, in types that `torch.load(weights_only=True)` takes."""
         return {}
@@ -218,6 +228,8 @@ class Learner(ABC, Generic[ConfigT]):
         if cost < self.best_cost:
             self.best_cost, self.best_update = cost, self.update
             self.best_weights = copy.deepcopy(agent.network.state_dict())
+        if self.update % self.config.evaluate_every == 0:  # not where a call of `learn` happens to end
+            self.validated(cost, metrics)
         row = {f"eval/{self.cost_name}": cost} | {f"eval/{k}": v for k, v in scalars(metrics).items()}
         if self.config.watch_test:
             episodes = self.test_task.sample(self.streams.numpy(Streams.TEST_DATA), len(episodes.lengths))
@@ -255,21 +267,30 @@ class GradientConfig(LearnerConfig):
     Attributes:
         learning_rate: Adam's step size at the start.
         schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
-            keeps it.
+            keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has not fallen
+            for more than `plateau_patience` evaluations.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
         max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
         weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
         epsilon: Adam's epsilon, added to the root of the second moment.
         burn_in: First updates in which everything is worked out but no step is taken.
+        plateau_factor: Share of the learning rate that is left after a plateau.
+        plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
+        least_rate: Lowest learning rate of a plateau schedule.
+        weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
     """
 
     learning_rate: float = 1e-2
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "plateau"] = "cosine"
     final_rate_fraction: float = 0.02
     max_grad_norm: float = 1.0
     weight_decay: float = 0.0
     epsilon: float = 1e-8
     burn_in: int = 0
+    plateau_factor: float = 0.95
+    plateau_patience: int = 30
+    least_rate: float = 1e-8
+    weight_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -278,12 +299,20 @@ class GradientConfig(LearnerConfig):
         for name in ("learning_rate", "max_grad_norm", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
-        if self.schedule not in ("cosine", "constant"):
-            raise ValueError(f"schedule={self.schedule!r}: expected 'cosine' or 'constant'.")
+        if self.schedule not in ("cosine", "constant", "plateau"):
+            raise ValueError(f"schedule={self.schedule!r}: expected 'cosine', 'constant' or 'plateau'.")
+        if not 0.0 < self.plateau_factor < 1.0 or self.plateau_patience < 0:
+            raise ValueError(
+                f"plateau_factor={self.plateau_factor}, plateau_patience={self.plateau_patience}: expected a "
+                "share between 0 and 1, and 0 or more evaluations."
+            )
+        for name in ("least_rate", "weight_penalty"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more.")
 
     def rate_at(self, update: int) -> float:
-        """Learning rate used in update number `update` (from 0)."""
-        if self.schedule == "constant" or self.updates == 0:
+        """Learning rate of update number `update` (from 0); of a plateau schedule, the one at the start."""
+        if self.schedule != "cosine" or self.updates == 0:
             return self.learning_rate
         share = 0.5 * (1.0 + math.cos(math.pi * min(update / self.updates, 1.0)))
         return self.learning_rate * (self.final_rate_fraction + (1.0 - self.final_rate_fraction) * share)
@@ -292,19 +321,72 @@ class GradientConfig(LearnerConfig):
 GradientConfigT = TypeVar("GradientConfigT", bound=GradientConfig)
 
 
+class Plateau:
+    """A learning rate that falls when a cost has ceased to, as torch's ReduceLROnPlateau with its defaults.
+
+    Args:
+        rate: At the start.
+        factor: Share of it that is left after a plateau.
+        patience: Evaluations without a fall that are put up with.
+        least: Lowest rate.
+
+    Attributes:
+        rate: Now.
+        best: Lowest cost so far.
+        waited: Evaluations since it fell.
+    """
+
+    _COUNTS = 1.0 - 1e-4  # a cost below this share of the best so far is a fall
+
+    def __init__(self, rate: float, factor: float, patience: int, least: float) -> None:
+        self.rate, self.best, self.waited = rate, math.inf, 0
+        self._factor, self._patience, self._least = factor, patience, least
+
+    def note(self, cost: float) -> None:
+        """Take note of an evaluation."""
+        if cost < self.best * self._COUNTS:
+            self.best, self.waited = cost, 0
+        else:
+            self.waited += 1
+        if self.waited > self._patience:
+            self.rate, self.waited = max(self.rate * self._factor, self._least), 0
+
+    def state(self) -> tuple[float, float, int]:
+        """What resuming takes."""
+        return self.rate, self.best, self.waited
+
+    def load(self, state: tuple[float, float, int]) -> None:
+        """Go on from `state()`."""
+        self.rate, self.best, self.waited = state
+
+
 class GradientLearner(Learner[GradientConfigT]):
     """A learner that takes Adam steps on a loss: subclasses write `loss`."""
 
     _optimizer: torch.optim.Optimizer
     _optimizer_state: dict[str, Any] | None = None
 
+    def __init__(self, config: GradientConfigT, task: Task, seed: int) -> None:
+        super().__init__(config, task, seed)
+        self._plateau = Plateau(
+            config.learning_rate, config.plateau_factor, config.plateau_patience, config.least_rate
+        )
+
+    def rate(self) -> float:
+        """Learning rate of update number `self.update`."""
+        return self._plateau.rate if self.config.schedule == "plateau" else self.config.rate_at(self.update)
+
+    def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
+        """Look whether the cost still falls."""
+        self._plateau.note(cost)
+
     @abstractmethod
     def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of update number `self.update`, ready for `backward`, and figures if `log`."""
 
     def parameters(self, agent: NetworkAgent) -> list[torch.nn.Parameter]:
-        """What is trained. Default: all of the network."""
-        return list(agent.network.parameters())
+        """What is trained. Default: all of the network, but for what is marked as fixed."""
+        return [p for p in agent.network.parameters() if p.requires_grad]
 
     def prepare(self, agent: NetworkAgent) -> None:
         """Make the optimiser, with its moments where learning goes on."""
@@ -320,10 +402,13 @@ class GradientLearner(Learner[GradientConfigT]):
 
     def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
         """One Adam step."""
-        rate = self.config.rate_at(self.update)
+        rate = self.rate()
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         loss, row = self.loss(agent, log)
+        if self.config.weight_penalty > 0.0:
+            squares = sum(weights.square().sum() for weights in agent.network.penalised_parameters())
+            loss = loss + 0.5 * self.config.weight_penalty * squares
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(agent), self.config.max_grad_norm)
@@ -334,6 +419,7 @@ class GradientLearner(Learner[GradientConfigT]):
             )
         if self.update >= self.config.burn_in:
             self._optimizer.step()
+            agent.network.constrain()
         if log:
             row |= {
                 "train/loss": loss.item(),
@@ -343,9 +429,12 @@ class GradientLearner(Learner[GradientConfigT]):
         return row
 
     def extra_state(self) -> dict[str, Any]:
-        """The optimiser's moments."""
-        return {"optimizer": self._optimizer.state_dict() if hasattr(self, "_optimizer") else None}
+        """The optimiser's moments, and how long the cost has not fallen."""
+        moments = self._optimizer.state_dict() if hasattr(self, "_optimizer") else None
+        return {"optimizer": moments, "plateau": self._plateau.state()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on with these moments."""
+        """Go on with these."""
         self._optimizer_state = state["optimizer"]
+        if "plateau" in state:  # runs that began before there was one have no such entry
+            self._plateau.load(state["plateau"])

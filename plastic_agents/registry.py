@@ -20,7 +20,9 @@ from plastic_agents.base import Agent, NetworkAgent, resolve_device
 from plastic_agents.learner import Learner, LearnerConfig
 from plastic_agents.networks.base import Network
 from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.leaky import LeakyRNN
 from plastic_agents.networks.leaky_softplus import LeakySoftplus
+from plastic_agents.networks.mpn import MPN
 from plastic_agents.networks.neuromodulated import Neuromodulated, published_weights
 from plastic_agents.networks.published import PublishedPlastic
 from plastic_agents.networks.recurrent import TorchRecurrent
@@ -162,6 +164,19 @@ def _leaky_softplus(task: Task, num_units: int = 100, **arguments: Any) -> Netwo
     )
 
 
+def _mpn(task: Task, hidden_size: int = 100, **arguments: Any) -> Network[Any]:
+    if "m_time_scale_ms" not in arguments:
+        arguments = {"lambda_max": 0.99, **arguments}
+    return MPN(task.observation_space.shape[0], hidden_size, _num_outputs(task), **arguments)
+
+
+def _leaky_rnn(task: Task, hidden_size: int = 100, **arguments: Any) -> Network[Any]:
+    retention = {"retention": 0.8 if task.step_time is None else max(0.0, 1.0 - task.step_time)}
+    return LeakyRNN(
+        task.observation_space.shape[0], hidden_size, _num_outputs(task), **{**retention, **arguments}
+    )
+
+
 _SLOW = {"learning_rate": 1e-3, "updates": 1500, "evaluate_every": 100}
 
 LEARNERS: dict[str, type[Learner[Any]]] = {
@@ -198,6 +213,12 @@ AGENTS: dict[str, AgentSpec] = {
         method="actor-critic",
         foreign=Foreign(_published_neuromodulated, "TransitiveInference-v0"),
     ),
+    "mpn": AgentSpec(
+        "multi-plasticity network: no recurrence, every synapse changes with what passes through it",
+        _mpn,
+        learner={"learning_rate": 5e-3},
+    ),
+    "leaky-rnn": AgentSpec("leaky recurrent network with a linear read-out", _leaky_rnn, learner=_SLOW),
     "leaky-softplus": AgentSpec(
         "leaky rate network with noise and a learned initial state; learns by gradient only",
         _leaky_softplus,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
 
 __all__ = ["SupervisedConfig", "SupervisedLearner", "supervised_loss"]
+
+_MIXTURE_KEPT = 0.9  # of the components' parts, from one evaluation to the next (published)
 
 
 @dataclass(frozen=True)
@@ -32,38 +36,159 @@ class SupervisedConfig(GradientConfig):
             chosen by it.
         learning_rate: Adam's step size at the start.
         schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
-            keeps it.
+            keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has not fallen
+            for more than `plateau_patience` evaluations.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
         max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
         weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
         epsilon: Adam's epsilon, added to the root of the second moment.
         burn_in: First updates in which everything is worked out but no step is taken.
+        plateau_factor: Share of the learning rate that is left after a plateau.
+        plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
+        least_rate: Lowest learning rate of a plateau schedule.
+        weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
+        activity_penalty: Factor on the mean square of the last hidden layer's activity.
+        loss_mean: What the weighted sum of the losses is divided by: the sum of the "weights", or the number
+            of "entries" (steps, episodes and, for vectors, outputs), those without a weight included, as in
+            some published work.
+        mixture: How the components of a task that has some (`Task.components`) are mixed in training. "task":
+            as the task says. "errors": after each evaluation, a component's part S of the mixture becomes 0.9
+            (S + g), where g is its validation error, 1 - accuracy, as a share of all components' errors.
+        mixture_floor: Share of the mixture that "errors" leaves evenly spread over all components.
+        one_component_per_batch: Draw one component for all episodes of an update, instead of one for each.
     """
 
+    activity_penalty: float = 0.0
+    loss_mean: Literal["weights", "entries"] = "weights"
+    mixture: Literal["task", "errors"] = "task"
+    mixture_floor: float = 0.0
+    one_component_per_batch: bool = False
 
-def supervised_loss(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.activity_penalty < 0:
+            raise ValueError(f"activity_penalty={self.activity_penalty}: expected 0 or more.")
+        for name, allowed in (("loss_mean", ("weights", "entries")), ("mixture", ("task", "errors"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose {' or '.join(map(repr, allowed))}.")
+        if not 0.0 <= self.mixture_floor <= 1.0:
+            raise ValueError(f"mixture_floor={self.mixture_floor}: expected a share, 0 to 1.")
+
+
+def supervised_loss(
+    outputs: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    mean: Literal["weights", "entries"] = "weights",
+) -> torch.Tensor:
     """Weighted mean loss of outputs (T, B, K).
 
-    Cross-entropy in nats for targets (T, B) of dtype int64 (-1: nothing is right, no loss); squared error,
-    averaged over the K outputs, for targets (T, B, K). Weights (T, B).
+    Args:
+        outputs: (T, B, K).
+        targets: (T, B) int64, for cross-entropy in nats (-1: nothing is right, no loss); or (T, B, K), for
+            squared error.
+        weights: (T, B); for squared error also (T, B, K). (T, B) means the same for all K.
+        mean: Divide the sum of weight times loss by the sum of the "weights", or by the number of "entries":
+            T B for cross-entropy, T B K for squared error.
+
+    Raises:
+        ValueError: If the weights do not fit.
     """
+    by_output = weights.shape == outputs.shape and weights.dim() == 3
+    if weights.shape != outputs.shape[:2] and not (by_output and targets.shape == outputs.shape):
+        raise ValueError(
+            f"weights of shape {tuple(weights.shape)} for outputs {tuple(outputs.shape)} and targets "
+            f"{tuple(targets.shape)}: expected (T, B), or, with vectors as targets, (T, B, K)."
+        )
     if targets.dtype == torch.int64:
         losses = F.cross_entropy(
             outputs.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="none"
         ).view_as(weights)
     else:
-        losses = (outputs - targets).square().mean(-1)
-    return (losses * weights).sum() / weights.sum()
+        losses = (outputs - targets).square()
+        if not by_output:
+            losses = losses.mean(-1)
+    return (losses * weights).sum() / (weights.sum() if mean == "weights" else weights.numel())
 
 
 class SupervisedLearner(GradientLearner[SupervisedConfig]):
     """Trains a network on the targets of a task's training split, by Adam on `supervised_loss`.
 
     In a closed-loop task the agent plays first; the episodes it made are then learned from.
+
+    Attributes:
+        shares: Of the components in training, where they follow the errors and there was an evaluation.
     """
 
     Config = SupervisedConfig
     cost_name = "loss"
+
+    def __init__(self, config: SupervisedConfig, task: Task, seed: int) -> None:
+        super().__init__(config, task, seed)
+        if (config.mixture == "errors" or config.one_component_per_batch) and not task.components:
+            raise ValueError(
+                f"mixture={config.mixture!r}, one_component_per_batch={config.one_component_per_batch}: "
+                f"{type(task).__name__} has no components to mix; leave both at their defaults."
+            )
+        self.shares: tuple[float, ...] | None = None
+        self._parts = [0.0] * len(task.components)  # S of each component
+        self._mixtures: dict[tuple[float, ...], Task] = {}
+
+    def training_episodes(self) -> Episodes:
+        """The batch of update number `self.update`."""
+        if self.shares is None and not self.config.one_component_per_batch:
+            return super().training_episodes()
+        shares = self._batch_shares()
+        if shares not in self._mixtures:
+            self._mixtures[shares] = self.train_task.with_mixture(shares)
+        data = self.streams.numpy(Streams.TRAINING_DATA, self.update)
+        return self._mixtures[shares].sample(data, self.config.batch_size)
+
+    def _batch_shares(self) -> tuple[float, ...]:
+        """What the batch of this update is made of."""
+        count = len(self._parts)
+        if not self.config.one_component_per_batch:
+            assert self.shares is not None
+            return self.shares
+        draw = self.streams.numpy(Streams.MIXTURE, self.update)
+        if self.shares is None:  # by the task's own mixture
+            chosen = int(self.train_task.sample(draw, 1).facts["component"][0])
+        else:
+            chosen = int(draw.choice(count, p=self.shares))
+        return tuple(float(k == chosen) for k in range(count))
+
+    def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
+        """Mix the components anew, by their errors."""
+        super().validated(cost, metrics)
+        if self.config.mixture != "errors":
+            return
+        errors = 1.0 - np.asarray(metrics["accuracy_by_component"], dtype=np.float64)
+        if len(errors) != len(self._parts):
+            raise ValueError(
+                f"metrics['accuracy_by_component'] has {len(errors)} entries for {len(self._parts)} "
+                "components; expected one each, in the order of Task.components."
+            )
+        seen = ~np.isnan(errors)
+        errors[~seen] = errors[seen].mean() if seen.any() else 1.0  # of which no episode was validated
+        if not errors.sum() > 0.0:
+            errors[:] = 1.0
+        parts = _MIXTURE_KEPT * (np.array(self._parts) + errors / errors.sum())
+        floor = self.config.mixture_floor
+        shares = (1.0 - floor) * parts / parts.sum() + floor / len(parts)
+        self._parts = parts.tolist()
+        self.shares = tuple((shares / shares.sum()).tolist())
+        if not self.config.one_component_per_batch:
+            self._mixtures.clear()
+
+    def extra_state(self) -> dict[str, Any]:
+        """The optimiser's moments, and what the mixture has come to."""
+        return super().extra_state() | {"parts": self._parts, "shares": self.shares}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on with these."""
+        super().load_extra_state(state)
+        if "parts" in state:  # runs that began before there were mixtures have no such entry
+            self._parts, self.shares = list(state["parts"]), state["shares"]
 
     def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss on a batch of fresh episodes."""
@@ -75,25 +200,31 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
             episodes.batch_size, self.streams.torch(Streams.TRAINING_START, self.update)
         )
         inputs = torch.as_tensor(episodes.observations, device=agent.device)
+        lengths = torch.as_tensor(episodes.lengths, device=agent.device)
         agent.network.train()
-        outputs, _ = agent.network(inputs, start, agent.resets(episodes))
+        outputs, features, _ = agent.network.padded(inputs, start, agent.resets(episodes), lengths)
         row = {}
         if log:
             answers = outputs.detach()
             answers = answers.argmax(-1) if episodes.targets.ndim == 2 else answers
             row = {"train/score": self.train_task.metrics(episodes, answers.cpu().numpy())["score"]}
-        return self._cost(agent, self.train_task, episodes, outputs), row
+        loss = self._cost(agent, self.train_task, episodes, outputs)
+        if self.config.activity_penalty > 0.0:
+            loss = loss + self.config.activity_penalty * features.square().mean()
+        return loss, row
 
     def validation_cost(
         self, agent: NetworkAgent, episodes: Episodes, outputs: torch.Tensor, score: float
     ) -> float:
-        """The loss on the validation split."""
+        """The loss on the validation split, without penalties."""
         return self._cost(agent, self.validation_task, episodes, outputs).item()
 
-    @staticmethod
-    def _cost(agent: NetworkAgent, task: Task, episodes: Episodes, outputs: torch.Tensor) -> torch.Tensor:
+    def _cost(
+        self, agent: NetworkAgent, task: Task, episodes: Episodes, outputs: torch.Tensor
+    ) -> torch.Tensor:
         return supervised_loss(
             outputs,
             torch.as_tensor(episodes.targets, device=agent.device),
             torch.as_tensor(task.loss_weights(episodes), device=agent.device),
+            self.config.loss_mean,
         )

@@ -165,7 +165,7 @@ def _linking_pairs(runs: Sequence[Results]) -> Figure:
 
 @styled
 def _linking_distance(runs: Sequence[Results]) -> Figure:
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     names = ("linking", "linking-second-first", "sham", "sham-EF", "matched-sham")
     for colour, name in zip(COLOURS, names, strict=False):
@@ -174,7 +174,8 @@ def _linking_distance(runs: Sequence[Results]) -> Figure:
     published = (0.81, 0.81, 0.85, 0.91, 0.97, 1.0, 1.0)
     axes.plot(range(1, 8), published, "--", color=GREY, linewidth=1.0, label="published, linking")
     axes.set_title("Two lists")
-    axes.legend(fontsize=7)
+    axes.set_ylim(-0.02, 1.02)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -301,7 +302,7 @@ def _step_by_step(runs: Sequence[Results]) -> Figure:
 
 @styled
 def _reinstatement(run: Results) -> Figure:
-    figure = Figure(figsize=(11.0, 3.6), layout="constrained")
+    figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     recoded, plain, by_pair = figure.subplots(1, 3)
     steps = np.arange(4)
     for axes, name in ((recoded, "recoding/items"), (plain, "recoding/plain")):
@@ -311,7 +312,7 @@ def _reinstatement(run: Results) -> Figure:
     recoded.plot(steps, run.arrays["recoding/written"], "k--", label="q, times the answer")
     recoded.set_title("Recoded items")
     plain.set_title("Items as shown")
-    recoded.legend(ncols=2, fontsize=7)
+    figure.legend(*recoded.get_legend_handles_labels(), loc="outside lower center", ncols=NUM_ITEMS + 1)
     _matrix(by_pair, run.arrays["recoding/by_pair"])
     figure.colorbar(by_pair.images[0], ax=by_pair, shrink=0.85, label="cosine")
     return figure

@@ -1,6 +1,8 @@
 """Pure functions of tensors that networks are made of, each with its fast and its plain form."""
 
 from plastic_agents.functional.fast_weights import associate, associate_loop
+from plastic_agents.functional.mpn import run as multi_plasticity
+from plastic_agents.functional.mpn import run_loop as multi_plasticity_loop
 from plastic_agents.functional.neuromodulated import run as modulated_plasticity
 from plastic_agents.functional.neuromodulated import run_loop as modulated_plasticity_loop
 from plastic_agents.functional.normalised_hebb import normalised_hebbian
@@ -10,5 +12,7 @@ __all__ = [
     "associate_loop",
     "modulated_plasticity",
     "modulated_plasticity_loop",
+    "multi_plasticity",
+    "multi_plasticity_loop",
     "normalised_hebbian",
 ]

@@ -25,6 +25,8 @@ import torch
 from numba import njit
 from torch.nn import functional as F
 
+from plastic_agents.functional.leaky import leaky_rates
+
 __all__ = [
     "Costs",
     "Dynamics",
@@ -179,12 +181,8 @@ def leaky_softplus(
     Returns:
         (T, B, N).
     """
-    state, states = start, []
-    for given in drive:
-        # The threshold is where log(1 + e^z) = z in float64.
-        state = (1.0 - leak) * state + leak * F.softplus(given + state @ recurrent, threshold=40.0)
-        states.append(state)
-    return torch.stack(states)
+    # The threshold is where log(1 + e^z) = z in float64.
+    return leaky_rates(drive, start, recurrent, leak, lambda z: F.softplus(z, threshold=40.0))
 
 
 # ---- the compiled form -------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """The networks: layers called like `torch.nn.RNN`, whose fast weights are state."""
 
 from plastic_agents.networks.base import Network, Recording, State, Stream, detach, where_rows
+from plastic_agents.networks.leaky import LeakyRNN, LeakyState
 from plastic_agents.networks.leaky_softplus import LeakySoftplus, LeakySoftplusState
+from plastic_agents.networks.mpn import MPN, MPNLayer, MPNState
 from plastic_agents.networks.neuromodulated import Neuromodulated
 from plastic_agents.networks.published import PublishedPlastic, PublishedState
 from plastic_agents.networks.recurrent import RecurrentState, TorchRecurrent
@@ -9,9 +11,14 @@ from plastic_agents.networks.three_factor import NoisyRates, NoisyRateState
 from plastic_agents.networks.transformer import CausalTransformer, TransformerState
 
 __all__ = [
+    "MPN",
     "CausalTransformer",
+    "LeakyRNN",
     "LeakySoftplus",
     "LeakySoftplusState",
+    "LeakyState",
+    "MPNLayer",
+    "MPNState",
     "Network",
     "Neuromodulated",
     "NoisyRateState",

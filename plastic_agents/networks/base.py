@@ -132,6 +132,24 @@ class Network(nn.Module, ABC, Generic[StateT]):
         outputs, _, state = self.both(inputs, state, resets)
         return outputs, state
 
+    def padded(
+        self,
+        inputs: torch.Tensor,
+        state: StateT | None = None,
+        resets: torch.Tensor | None = None,
+        lengths: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, StateT]:
+        """What `both` does, for rows of different lengths, which some networks make use of to save time.
+
+        Args:
+            inputs: (T, B, I).
+            state: Where to start; None means `initial_state(B)`.
+            resets: (T, B) bool; None: nowhere.
+            lengths: (B,) int64, each from 1 to T, after how many steps a row is over; None: all T. Outputs
+                and features that come after, and the state of a row that is over, may be anything.
+        """
+        return self.both(inputs, state, resets)
+
     def stream(
         self, state: StateT, resets: torch.Tensor | None = None, *, record: bool = False
     ) -> Stream[StateT]:
@@ -148,6 +166,13 @@ class Network(nn.Module, ABC, Generic[StateT]):
         """Make sure that there is a `value`: Linear(F -> 1), torch's initialisation."""
         if self.value is None:
             self.value = nn.Linear(self.num_features, 1)
+
+    def constrain(self) -> None:
+        """Put parameters back where they belong; learners call it after each step taken. Default: nothing."""
+
+    def penalised_parameters(self) -> list[nn.Parameter]:
+        """What a learner's `weight_penalty` holds small. Default: all trained matrices."""
+        return [p for p in self.parameters() if p.dim() >= 2 and p.requires_grad]
 
     def prepared(
         self, inputs: torch.Tensor, state: StateT | None, resets: torch.Tensor | None

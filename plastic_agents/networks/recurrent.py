@@ -31,6 +31,9 @@ class RecurrentState(NamedTuple):
 class TorchRecurrent(Network[RecurrentState]):
     """One recurrent layer of torch's, then Linear(H -> M), ReLU, Linear(M -> O), M = floor(sqrt(H O)).
 
+    Torch's GRU multiplies its reset gate into W_rec h + b_rec, where others multiply it into h first: the
+    candidate is f(W_in u + b + q * (W_rec h + b_rec)), not f(W_in u + W_rec (q * h) + b). There is no leak.
+
     The published baseline is `cell="rnn"` (tanh, torch's initialisation, zero start). Everything starts at
     zero. All of its state is activity: where an episode resets activity, nothing is left unless
     `keep_activity`.
