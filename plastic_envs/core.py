@@ -149,6 +149,9 @@ class Task(ABC):
             (minus the squared distance of action and target) or "log_likelihood" (of a target of 0 or 1,
             given its probability).
         info_facts: Names of the `step_facts` that the environments show in `info`.
+        components: Names of the tasks that a mixture draws from, one per episode; empty where it is no
+            mixture. A mixture's episodes have `facts["component"]` (B,), the number of each one's task, and
+            its metrics a list `accuracy_by_component`, in this order, NaN for a task without episodes.
         score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
         chance: Score of an agent that knows the rules but has seen nothing.
     """
@@ -162,6 +165,7 @@ class Task(ABC):
     step_time: float | None = None
     objective: str | None = None
     info_facts: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
     score_name: str = "accuracy"
     chance: float
     _reset_steps: npt.NDArray[np.bool_] | None = None  # (T,), once it has been asked for
@@ -217,7 +221,8 @@ class Task(ABC):
         """How much each step counts in what is learned, (T, B); 0 where the answer has no effect.
 
         Default: `episodes.weights`. A task whose score leaves out answers that are worth learning
-        all the same (those of practice trials) says so here.
+        all the same (those of practice trials) says so here. Where targets are (T, B, K), so may be these: a
+        weight for every output.
         """
         return episodes.weights
 
@@ -305,6 +310,14 @@ class Task(ABC):
             LookupError: If every episode of this task is a problem of its own.
         """
         raise LookupError(f"{type(self).__name__} has no numbered problems; each episode is one of its own.")
+
+    def with_mixture(self, shares: Sequence[float]) -> Task:
+        """The same task, drawing component i for an episode with probability shares[i].
+
+        Raises:
+            LookupError: If the task is no mixture.
+        """
+        raise LookupError(f"{type(self).__name__} is no mixture of tasks; it has no components to weigh.")
 
     def with_options(self, options: Mapping[str, Any]) -> Task:
         """The task that `reset(options=...)` asks an environment to go on with. Default: itself."""

@@ -16,6 +16,21 @@ _GRAPH = "plastic_envs.graph_walk:GraphWalk"
 _TRANSITIVE = "plastic_envs.transitive:TransitiveInference"
 _STIMULUS = "plastic_envs.stimulus_coding:StimulusCoding"
 _SENSORIMOTOR = "plastic_envs.sensorimotor"
+_BATTERY = "plastic_envs.cognitive:CognitiveBattery"
+
+# The cognitive battery's tasks by the dialect that their ids stand for: compact, and the ring's where two
+# stimuli are on at once in a modality, which the compact code cannot show.
+_COMPACT_TASKS = (
+    "fdgo", "fdanti", "reactgo", "reactanti", "delaygo", "delayanti",
+    "delaydm1", "delaydm2", "contextdelaydm1", "contextdelaydm2", "multidelaydm",
+    "dmsgo", "dmsnogo", "dmcgo", "dmcnogo",
+)  # fmt: skip
+_RING_TASKS = ("dm1", "dm2", "contextdm1", "contextdm2", "multidm", "oic", "dmc")
+_BATTERY_ROWS: dict[str, dict[str, Any]] = {
+    **{name: {"tasks": name} for name in _COMPACT_TASKS},
+    **{name: {"tasks": name, "dialect": "ring"} for name in _RING_TASKS},
+    "everything": {"tasks": "everything"},
+}
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "PlasticGraph-standard-v0": {"task": _GRAPH, "labelling": "standard"},
@@ -28,6 +43,12 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "StimulusCoding-classification-v0": {"task": _STIMULUS, "readout": "classification", "num_steps": 2000},
     "SensorimotorAssociation-v0": {"task": f"{_SENSORIMOTOR}:SensorimotorAssociation"},
     "SensorimotorAssociation-block-v0": {"task": f"{_SENSORIMOTOR}_block:SensorimotorBlock", "dt_ms": 100},
+    **{f"Cognitive-{name}-v0": {"task": _BATTERY, **row} for name, row in _BATTERY_ROWS.items()},
+    **{
+        f"Cognitive-{name}-vector-v0": {"task": _BATTERY, **row, "response": "vector"}
+        for name, row in _BATTERY_ROWS.items()
+    },
+    "EvidenceIntegration-v0": {"task": "plastic_envs.evidence_integration:EvidenceIntegration"},
 }
 
 
