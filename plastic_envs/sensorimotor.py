@@ -82,7 +82,7 @@ class SensorimotorTask(Task):
         fixation: The action that fixates; those below it are choices.
     """
 
-    periods = PERIODS
+    periods: tuple[str, ...] = PERIODS
 
     def __init__(
         self, dt_ms: float, num_images: int, image_dim: int, epochs: Epochs | tuple[float, ...] | list[float]

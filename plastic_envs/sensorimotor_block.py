@@ -9,12 +9,20 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from plastic_envs.core import Episodes, Field, Policy
-from plastic_envs.sensorimotor import PUBLISHED_EPOCHS, Epochs, SensorimotorTask, draw_images
+from plastic_envs.sensorimotor import (
+    PERIODS,
+    PUBLISHED_EPOCHS,
+    RESPONSE,
+    Epochs,
+    SensorimotorTask,
+    draw_images,
+)
 from plastic_envs.streams import RowStreams
 
-__all__ = ["RUN", "SensorimotorBlock", "trials_to_run"]
+__all__ = ["FEEDBACK", "RUN", "SensorimotorBlock", "trials_to_run"]
 
 RUN = 5  # right trials in a row that show that a problem is learned
+FEEDBACK = len(PERIODS)  # index of the period after the response
 _SPLITS = ("train", "validation", "test")
 _IMAGES, _ORDER = 0, 1  # purposes of an episode's random streams
 
@@ -27,25 +35,29 @@ class SensorimotorBlock(SensorimotorTask):
     whether it was right: so a network with memory can learn the problem within the episode. With several
     problems per episode, the images change unannounced.
 
-    **Observation Space.** `Box(-1, 1, (image_dim + num_images + 3,), float32)`:
+    **Observation Space.** `Box((image_dim + num_images + 3,), float32)`, -1 to 1 (images: -image_norm to
+    image_norm):
 
     | index | field | meaning |
     |---|---|---|
-    | 0 .. 9 | `image` | the trial's image during the sample; else 0 |
-    | 10 | `fixation` | 1 / sqrt(image_dim) until the response is called for; then 0 |
+    | 0 .. 9 | `image` | the trial's image during sample and feedback; else 0 |
+    | 10 | `fixation` | 1 / sqrt(image_dim) but for grace period and response; there 0 |
     | 11 | `reward` | reward of the last step |
     | 12 .. 14 | `action` | action of the last step, one-hot; 0 in the first step |
 
     **Action Space.** `Discrete(num_images + 1)`: choice 0, choice 1, ..., and last fixation.
 
-    **Rewards.** In the last step of a trial 1 for the right choice, and -1 for any other action; 0 in all
-    other steps. So nothing tells within a trial what is right, and what is told after it is about the action
-    that is shown beside it.
+    **Rewards.** In the last step of the response 1 for the right choice, and -1 for any other action; 0 in
+    all other steps. So nothing tells before the response is over what is right, and what is told then is
+    about the action that is shown beside it.
 
     **Trial and Episode Structure.** `problems_per_episode` problems of `trials_per_problem` trials each, of
     sample 500 ms, delay 1000 ms, grace 100 ms and response 400 ms: 20 steps of 100 ms (as registered), or 100
-    of 20 ms. `targets` are as in the trial; `loss_weights` are 1 but for the grace period, `weights` 1 in the
-    last step of each trial, where its outcome is scored. Nothing is ever reset.
+    of 20 ms. `targets` are as in the trial; `loss_weights` are 1 in the response, `fixation_weight` where
+    fixation is right, and 0 in the grace period; `weights` are 1 in the last step of each response, where the
+    trial's outcome is scored. Nothing is ever reset. The outcome is shown in the step after the response: the
+    first one of the next trial, or of a feedback period (`feedback_ms`) with the trial's image and the
+    fixation input on, in which the target is fixation.
 
     `facts`: `images` (B, problems, K, image_dim). `step_facts` (T, B), all in `info`: `image`, `trial` (of
     the problem), `problem` (of the episode), `scored`.
@@ -57,6 +69,11 @@ class SensorimotorBlock(SensorimotorTask):
         epochs: Durations of sample, delay, grace and response, in ms.
         trials_per_problem: Trials before the problem changes, or the episode ends.
         problems_per_episode: Problems, one after another.
+        feedback_ms: Duration of a feedback period after the response; 0: none.
+        image_norm: Euclidean length of the images that are shown (1 as published). With usual initial weights
+            images of length 1 hardly move a network's units, and learning to learn begins late.
+        fixation_weight: Weight in the loss of the steps in which fixation is right. With 0 only responses are
+            learned, and whether it fixates is left to chance; the score does not ask for it.
         split: "train", "validation" or "test"; they differ in their random numbers only.
 
     **Reference Scores.** The score is the share of trials answered rightly. `chance` = 1 / K. `oracle`: knows
@@ -69,6 +86,7 @@ class SensorimotorBlock(SensorimotorTask):
     **Version History.** v0: first version.
     """
 
+    periods = (*PERIODS, "feedback")
     closed_loop = True
     info_facts = ("image", "problem", "trial", "scored")
 
@@ -80,9 +98,24 @@ class SensorimotorBlock(SensorimotorTask):
         epochs: Epochs | tuple[float, ...] | list[float] = PUBLISHED_EPOCHS,
         trials_per_problem: int = 12,
         problems_per_episode: int = 1,
+        feedback_ms: float = 0.0,
+        image_norm: float = 1.0,
+        fixation_weight: float = 1.0,
         split: str = "train",
     ) -> None:
         super().__init__(dt_ms, num_images, image_dim, epochs)
+        told = round(feedback_ms / self.dt_ms)
+        if told < 0 or not np.isclose(told * self.dt_ms, feedback_ms):
+            raise ValueError(
+                f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: expected a whole number of steps, 0 or more."
+            )
+        if not image_norm > 0:
+            raise ValueError(f"image_norm={image_norm}: expected a positive length.")
+        if fixation_weight < 0:
+            raise ValueError(f"fixation_weight={fixation_weight}: expected 0 or more.")
+        self.feedback_ms, self.image_norm = float(feedback_ms), float(image_norm)
+        self.fixation_weight = float(fixation_weight)
+        self.trial_periods = np.append(self.trial_periods, np.full(told, FEEDBACK, dtype=np.int8))
         if trials_per_problem < 1 or problems_per_episode < 1:
             raise ValueError(
                 f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}: "
@@ -94,8 +127,15 @@ class SensorimotorBlock(SensorimotorTask):
         self.split = split
         self.fields += (Field("reward", image_dim + 1, 1), Field("action", image_dim + 2, num_images + 1))
         size = sum(field.size for field in self.fields)
-        self.observation_space = spaces.Box(-1.0, 1.0, (size,), np.float32)
+        bounds = np.ones(size, dtype=np.float32)
+        bounds[self.field("image").slice] = image_norm
+        self.observation_space = spaces.Box(-bounds, bounds, dtype=np.float32)
         self.chance = 1.0 / num_images
+
+    @property
+    def outcome_step(self) -> int:
+        """The step of a trial in which its outcome is decided: the last one of the response."""
+        return int(np.flatnonzero(self.trial_periods == RESPONSE)[-1])
 
     @property
     def num_trials(self) -> int:
@@ -116,8 +156,13 @@ class SensorimotorBlock(SensorimotorTask):
         images = np.stack(sets, axis=1)  # (B, P, K, D)
         image = streams.spawn(_ORDER).integers(self.num_images, self.num_trials).T  # (R, B)
         problem = np.repeat(np.arange(problems), self.trials_per_problem)  # (R,)
-        shown = images[np.arange(batch), problem[:, None], image]  # (R, B, D)
+        shown = self.image_norm * images[np.arange(batch), problem[:, None], image]  # (R, B, D)
         observations, targets, scored = self.lay_out(shown, image)
+        periods = np.tile(self.trial_periods, self.num_trials)
+        told = periods == FEEDBACK
+        observations[told, :, : self.image_dim] = np.repeat(shown, steps, axis=0)[told]
+        observations[told, :, self.image_dim] = self.image_dim**-0.5
+        targets[told] = self.fixation
 
         def of_steps(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
             return np.repeat(
@@ -125,9 +170,8 @@ class SensorimotorBlock(SensorimotorTask):
             )
 
         weights = np.zeros(targets.shape, dtype=np.float32)
-        weights[steps - 1 :: steps] = 1.0
+        weights[self.outcome_step :: steps] = 1.0
         number = np.arange(self.num_trials)[:, None] % self.trials_per_problem
-        periods = np.tile(self.trial_periods, self.num_trials)
         return Episodes(
             observations=observations,
             targets=targets,
@@ -178,15 +222,16 @@ class SensorimotorBlock(SensorimotorTask):
         return np.where(ends, np.where(right, 1.0, -1.0), 0.0).astype(np.float32)
 
     def loss_weights(self, episodes: Episodes) -> npt.NDArray[np.float32]:
-        """1 in all steps but the grace periods', fixation too; (T, B)."""
-        return episodes.step_facts["scored"].astype(np.float32)
+        """1 in the response, `fixation_weight` where fixation is right, 0 in the grace period; (T, B)."""
+        fixate = episodes.targets == self.fixation
+        weights = np.where(fixate, np.float32(self.fixation_weight), np.float32(1.0))
+        return np.where(episodes.step_facts["scored"], weights, np.float32(0.0))
 
     # ---- scores ------------------------------------------------------------------------------------
 
     def outcomes(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Whether each trial was answered rightly, (R, B)."""
-        last = len(self.trial_periods) - 1
-        return np.asarray((episodes.targets == actions)[last :: last + 1])
+        return np.asarray((episodes.targets == actions)[self.outcome_step :: len(self.trial_periods)])
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:
         """`score` (= `accuracy`), share of trials answered rightly, and how fast problems are learned.
@@ -223,6 +268,9 @@ class SensorimotorBlock(SensorimotorTask):
             **super().describe(),
             "trials_per_problem": self.trials_per_problem,
             "problems_per_episode": self.problems_per_episode,
+            "feedback_ms": self.feedback_ms,
+            "image_norm": self.image_norm,
+            "fixation_weight": self.fixation_weight,
             "split": self.split,
         }
 

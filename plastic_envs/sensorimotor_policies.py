@@ -57,7 +57,7 @@ class ProblemSolver:
         self._images = np.zeros((0, task.num_images, task.image_dim))
         self._possible = np.zeros((0, task.num_images, task.num_images), dtype=bool)
         self._count = self._now = self._choice = np.zeros(0, dtype=np.int64)
-        self._was_shown: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
+        self._last = np.zeros((0, task.image_dim))  # the image field of the last step
 
     def act(
         self, observations: npt.NDArray[np.float32], episode_starts: npt.NDArray[np.bool_]
@@ -68,15 +68,15 @@ class ProblemSolver:
             episode_starts = np.ones(len(observations), dtype=bool)
         if episode_starts.any():
             self._forget(episode_starts)
-        image = observations[:, task.field("image").slice].astype(np.float64)
+        image = observations[:, task.field("image").slice].astype(np.float64) / task.image_norm
         reward = observations[:, task.field("reward").start]
-        shown = np.asarray(image.any(1))
+        appears = image.any(1) & (image != self._last).any(1)
         for row in np.flatnonzero(reward).tolist():
             self._learn(row, bool(reward[row] > 0))
-        for row in np.flatnonzero(shown & ~self._was_shown).tolist():
+        for row in np.flatnonzero(appears).tolist():
             self._now[row] = self._recognise(row, image[row])
             self._choice[row] = self._possible[row, self._now[row]].argmax()
-        self._was_shown = shown
+        self._last = image
         fixate = observations[:, task.field("fixation").start] > 0
         return np.where(fixate, task.fixation, self._choice)
 
@@ -87,9 +87,9 @@ class ProblemSolver:
             self._images = np.zeros((batch, task.num_images, task.image_dim))
             self._possible = np.ones((batch, task.num_images, task.num_images), dtype=bool)
             self._count, self._now, self._choice = (np.zeros(batch, dtype=np.int64) for _ in range(3))
-            self._was_shown = np.zeros(batch, dtype=bool)
+            self._last = np.zeros((batch, task.image_dim))
         self._count[rows] = self._choice[rows] = 0
-        self._was_shown[rows] = False
+        self._last[rows] = 0.0
         self._possible[rows] = True
 
     def _recognise(self, row: int, image: npt.NDArray[np.float64]) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from plastic_envs.core import Episodes
 from plastic_envs.pictures import new_figure, pixels
-from plastic_envs.sensorimotor import PERIODS, SensorimotorTask
+from plastic_envs.sensorimotor import DELAY, GRACE, RESPONSE, SAMPLE, SensorimotorTask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +62,9 @@ def _scene(
     taken = np.full(length, _NO_ACTION, dtype=np.int64)
     taken[: len(actions)] = np.asarray(actions)[:length]
     targets = episodes.targets[:length, row]
-    right = (taken == targets)[size - 1 :: size]
-    outcomes = np.where(starts + size <= step, right.astype(np.int64), -1)
+    decided = int(np.flatnonzero(task.trial_periods == RESPONSE)[-1])  # step of the trial
+    right = (taken == targets)[decided::size]
+    outcomes = np.where(starts + decided < step, right.astype(np.int64), -1)
     here = slice(trial * size, (trial + 1) * size)
     return _Scene(
         trial=trial,
@@ -86,7 +87,7 @@ def _name(task: SensorimotorTask, action: int) -> str:
 def _headline(task: SensorimotorTask, scene: _Scene) -> str:
     size = len(task.trial_periods)
     if scene.now < size:
-        when = f"{scene.now * task.dt_ms:.0f} ms, {PERIODS[task.trial_periods[scene.now]]}"
+        when = f"{scene.now * task.dt_ms:.0f} ms, {task.periods[task.trial_periods[scene.now]]}"
     else:
         when = "over"
     count = f" of {len(scene.outcomes)}" if len(scene.outcomes) > 1 else ""
@@ -174,14 +175,16 @@ def _draw_trial(axes: Axes, task: SensorimotorTask, scene: _Scene) -> None:
                     alpha=alpha[first],
                 )
 
-    ends = np.append(np.flatnonzero(np.diff(parts)) + 1, len(parts)) * dt
-    axes.barh(3, ends[0], height=0.62, color=_colour(scene.number))
-    axes.barh(2, ends[1], height=0.62, color=_FIXATION)
-    strip(1, scene.targets, np.where(parts == PERIODS.index("grace"), 0.3, 1.0))
-    strip(0, scene.actions, np.ones(len(parts)))
-    for name, first, last in zip(PERIODS, [0, *ends[:-1]], ends, strict=True):
+    for part in np.unique(parts):
+        first, last = (np.flatnonzero(parts == part)[[0, -1]] + (0, 1)) * dt
+        if part == SAMPLE or part > RESPONSE:
+            axes.barh(3, last - first, left=first, height=0.62, color=_colour(scene.number))
+        if part <= DELAY or part > RESPONSE:
+            axes.barh(2, last - first, left=first, height=0.62, color=_FIXATION)
         axes.axvline(last, color=_FAINT, linewidth=0.8)
-        axes.text((first + last) / 2, 3.65, name, ha="center", fontsize=7, color=_INK)
+        axes.text((first + last) / 2, 3.65, task.periods[part], ha="center", fontsize=7, color=_INK)
+    strip(1, scene.targets, np.where(parts == GRACE, 0.3, 1.0))
+    strip(0, scene.actions, np.ones(len(parts)))
     now = min(scene.now, len(parts)) * dt
     axes.axvspan(now, end, color=_PAPER, alpha=0.75, zorder=2)
     axes.axvline(now, color=_INK, linewidth=1.4, zorder=3)
@@ -196,7 +199,8 @@ def _draw_trial(axes: Axes, task: SensorimotorTask, scene: _Scene) -> None:
 def _draw_image(axes: Axes, scene: _Scene) -> None:
     axes.bar(np.arange(len(scene.image)), scene.image, color=_colour(scene.number), width=0.8)
     axes.axhline(0.0, color=_INK, linewidth=0.8)
-    axes.set(ylim=(-1, 1), xticks=[], yticks=(-1, 0, 1))
+    limit = max(1.0, float(np.linalg.norm(scene.image)))
+    axes.set(ylim=(-limit, limit), xticks=[], yticks=(-limit, 0, limit))
     axes.set_title(f"image {scene.number}", fontsize=8, color=_INK)
     axes.tick_params(labelsize=7)
     for side in ("top", "right", "bottom"):

@@ -20,9 +20,17 @@ from benchmarks.studies import sensorimotor_figures as draw
 from benchmarks.studies.sensorimotor_measures import measure_perturbation, measure_sequence
 from plastic_agents.base import Agent
 
-__all__ = ["DESCRIPTION", "figures", "measure", "plan", "table"]
+__all__ = ["DESCRIPTION", "RUN_TYPES", "figures", "measure", "plan", "table"]
 
 DESCRIPTION = "learning to learn sensorimotor associations: a thousand problems by gradient, or in context"
+RUN_TYPES = {
+    "Full": "full-*",
+    "ControlManifPert": "control-*",
+    "SSManifPert": "ss-*",
+    "DSManifPert": "ds-*",
+    "InContext": "block-*",
+}
+"""Published names of the runs (the last is ours) and the groups that they stand for."""
 
 _TRIALS, _BLOCK = "SensorimotorAssociation-v0", "SensorimotorAssociation-block-v0"
 _SEQUENCE: dict[str, Any] = {
@@ -34,13 +42,33 @@ _SEQUENCE: dict[str, Any] = {
     "checkpoint_every": 20,
 }
 _PERTURBATIONS = {"control-20ms": "control", "ss-20ms": "stimulus", "ds-20ms": "decision"}
-# Short trials (4 steps), so that what has to be kept from trial to trial is near; a trial is a trial.
-_IN_CONTEXT_TASK = {"epochs": [200, 100, 0, 100]}
+# The block's trials are short (4 steps: sample, delay, response, feedback), since trials are what is counted;
+# the image comes back with the outcome, and what is learned by back-propagation is the response only.
+_IN_CONTEXT_TASK = {
+    "epochs": [100, 100, 0, 100],
+    "feedback_ms": 100,
+    "image_norm": 6,
+    "fixation_weight": 0,
+}
+_RECURRENT: dict[str, Any] = {"agent_kwargs": {"hidden_size": 48}, "learner.batch_size": 64}
+# Agent -> what differs from its defaults. An entry is a group, a line of the figure and rows of the table.
 _IN_CONTEXT: dict[str, dict[str, Any]] = {
-    "gru": {"updates": 8000, "learner.learning_rate": 2e-3},
-    "lstm": {"updates": 8000, "learner.learning_rate": 2e-3},
-    "plastic": {"updates": 4000, "learner.learning_rate": 3e-3},
-    "neuromodulated": {"updates": 8000},
+    "gru": {**_RECURRENT, "updates": 3000, "learner.learning_rate": 3e-3},
+    "lstm": {**_RECURRENT, "updates": 3000, "learner.learning_rate": 1e-2},
+    # A window of one trial: what it sees at the response reaches back to the image.
+    "plastic": {
+        "agent_kwargs": {"window": 4},
+        "learner.batch_size": 64,
+        "updates": 400,
+        "learner.learning_rate": 3e-3,
+    },
+    "neuromodulated": {
+        "agent_kwargs": {"hidden_size": 32},
+        "method": "supervised",
+        "learner.batch_size": 64,
+        "updates": 3000,
+        "learner.learning_rate": 2e-3,
+    },
 }
 
 
@@ -57,6 +85,7 @@ def plan() -> list[Planned]:
             Planned(
                 f"block-{agent}",
                 {"agent": agent, "env": _BLOCK, "env_kwargs": _IN_CONTEXT_TASK, "device": "cpu", **settings},
+                seeds=range(1 if agent == "neuromodulated" else 3),  # a slow one
             )
             for agent, settings in _IN_CONTEXT.items()
         ),
@@ -141,6 +170,11 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
         if ratios:
             rows.append(Row.of(f"{_PERTURBATIONS[group]} perturbation: trials / control's", "", ratios))
     for agent in _IN_CONTEXT:
+        runs = results.get(f"block-{agent}", ())
+        for trial in (1, 2, 3, 6, 12):
+            each = [run.metrics["accuracy_by_trial"][trial - 1] for run in runs]
+            if each:
+                rows.append(Row.of(f"in context, {agent}: share right, trial {trial}", "", each))
         for name in ("score", "normalized_score", "trials_to_criterion", "problems_learned", "train_seconds"):
             add(f"block-{agent}", f"in context, {agent}: {name.replace('_', ' ')}", "", name)
     return rows

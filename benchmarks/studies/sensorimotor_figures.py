@@ -54,9 +54,11 @@ PERTURBATION = (
     "networks' means."
 )
 IN_CONTEXT = (
-    "Left: share of right trials against the number of the trial, on problems never seen, by agents that "
-    "learn within the episode. Right: trials to criterion (5 right in a row in context; the published "
-    "criterion by gradient, last 100 problems)."
+    "Left: share of right trials against the number of the trial, on problems never seen, by meta-trained "
+    "agents that learn within the episode, their weights fixed (thin: networks; thick: mean). Right: trials "
+    "to criterion. Grey: the gradient learner, problem after problem (mean of 30 problems; published "
+    "criterion). Lines: in context (trials before the first 5 right ones in a row; all trials of the block "
+    "where there is no such run)."
 )
 _PUBLISHED_FIT = LearningCurve(148.0, 32.5, 23.9)
 _PUBLISHED_BLOCKS = {1: 98.6, 2: 43.8, 3: 34.7, 5: 30.8, 7: 23.2, 11: 19.9, 16: 17.5, 20: 20.7}
@@ -195,22 +197,32 @@ def perturbation(groups: Mapping[str, Sequence[Results]]) -> Figure:
 def in_context(
     blocks: Mapping[str, Sequence[Results]], gradient: Sequence[npt.NDArray[np.float64]]
 ) -> Figure:
-    """Learning within an episode beside learning by gradient."""
-    figure = Figure(figsize=(10.0, 3.6), layout="constrained")
+    """Learning within an episode beside learning by gradient.
+
+    Args:
+        blocks: Runs of each agent that learns within an episode.
+        gradient: Trials to criterion of problems 2, 3, ... of each network that learns by gradient.
+    """
+    figure = Figure(figsize=(10.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    needed: dict[str, list[float]] = {}
+    last = max((len(counts) for counts in gradient), default=1) + 1
     for agent, runs in blocks.items():
-        by_trial = np.mean([run.metrics["accuracy_by_trial"] for run in runs], axis=0)
-        left.plot(np.arange(len(by_trial)) + 1, by_trial, ".-", color=colour_of(agent), label=agent)
-        needed[agent] = [float(run.metrics["trials_to_criterion"]) for run in runs]
+        each = np.array([run.metrics["accuracy_by_trial"] for run in runs])
+        trials = np.arange(each.shape[1]) + 1
+        colour = colour_of(agent)
+        left.plot(trials, each.T, color=colour, linewidth=0.7, alpha=0.5)
+        left.plot(trials, each.mean(0), ".-", color=colour, linewidth=2, label=agent)
+        needed = float(np.mean([run.metrics["trials_to_criterion"] for run in runs]))
+        right.plot([2, last], [needed] * 2, color=colour, label=f"{agent}, in context: {needed:.1f}")
     left.axhline(0.5, color=GREY, linestyle=":", linewidth=1, label="chance")
     left.set(title="In context", xlabel="trial of a new problem", ylabel="share right", ylim=(0.0, 1.03))
     left.legend(loc="lower right")
-    if gradient:
-        needed["by gradient"] = [float(np.nanmean(counts[-100:])) for counts in gradient]
-    for place, (name, values) in enumerate(needed.items()):
-        right.bar(place, np.mean(values), color=GREY if name == "by gradient" else colour_of(name), width=0.6)
-        right.plot([place] * len(values), values, "o", color="black", markersize=3)
-    right.set_xticks(range(len(needed)), list(needed), rotation=20)
-    right.set(title="Trials to criterion", ylabel="trials", yscale="symlog")
+    long_enough = [counts for counts in gradient if len(counts) >= _WINDOW]
+    for place, counts in enumerate(long_enough):
+        mean = moving_mean(counts, _WINDOW)
+        label = "by gradient" if place == 0 else None
+        right.plot(np.arange(len(mean)) + _WINDOW + 1, mean, color=GREY, linewidth=0.9, label=label)
+    right.set(title="Trials to criterion", xlabel="problem (by gradient)", ylabel="trials", ylim=(0, 400))
+    right.set_yscale("symlog", linthresh=1.0)
+    right.legend(loc="upper right", ncols=2)
     return figure

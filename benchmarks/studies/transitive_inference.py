@@ -44,7 +44,8 @@ _ENV = "TransitiveInference-v0"
 _LISTS = ((0, 1, 2, 3), (4, 5, 6, 7))
 
 # What the networks are trained with: the longest lists from the start, and each answer credited with its own
-# outcome alone, as no answer changes what is asked later. Both are ours; see docs/transitive-inference.md.
+# outcome alone, as no answer changes what is asked later; and traces start where trained networks end, above
+# 1. All three are ours; see docs/transitive-inference.md.
 _COMMON: dict[str, Any] = {
     "env": _ENV,
     "eval_episodes": 2000,
@@ -55,14 +56,14 @@ _COMMON: dict[str, Any] = {
     "learner.curriculum": [[0, {"num_items": NUM_ITEMS}]],
 }
 _AGENTS: dict[str, dict[str, Any]] = {
-    PLASTIC: {"agent": "neuromodulated"},
+    PLASTIC: {"agent": "neuromodulated", "agent_kwargs": {"trace_rate": 1.2}},
     "gru": {"agent": "gru", "agent_kwargs": {"hidden_size": 100}},
     "gru-kept": {"agent": "gru", "agent_kwargs": {"hidden_size": 100, "keep_activity": True}},
     "rnn": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100}},
     "rnn-kept": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100, "keep_activity": True}},
 }
 # Where activity is reset between trials, a network without plastic synapses forgets all: one of each will do.
-_SEEDS = {name: (0,) if name in ("gru", "rnn") else (0, 1, 2) for name in _AGENTS}
+_SEEDS = {PLASTIC: (0, 1, 2), "gru": (0,), "gru-kept": (0, 1), "rnn": (0,), "rnn-kept": (0, 1)}
 _SPOKEN = {
     PLASTIC: "neuromodulated",
     "gru": "gru, activity reset between trials",

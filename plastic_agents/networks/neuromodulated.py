@@ -51,6 +51,7 @@ class Neuromodulated(Network[PlasticState]):
         clip: Largest size of a plastic weight.
         path: "fast" or "loop".
         keep_activity: Ignore resets of activity and trace.
+        trace_rate: eta at the start; it is trained. The published networks start at 0.7 and end above 1.
 
     Source:
         Miconi & Kay, Nature Neuroscience 28, 2025, as in the released networks. (The article writes m linear
@@ -69,6 +70,7 @@ class Neuromodulated(Network[PlasticState]):
         clip: float = CLIP,
         path: Literal["fast", "loop"] = "fast",
         keep_activity: bool = False,
+        trace_rate: float = 0.7,
     ) -> None:
         super().__init__()
         n = hidden_size
@@ -88,7 +90,7 @@ class Neuromodulated(Network[PlasticState]):
         self.encode = nn.Linear(input_size, n)
         self.recurrent = nn.Parameter(torch.empty(n, n).uniform_(-1 / math.sqrt(n), 1 / math.sqrt(n)))  # w
         self.plasticity = nn.Parameter(torch.empty(shapes[plasticity]).uniform_(-0.01, 0.01))  # alpha
-        self.trace_rate = nn.Parameter(torch.tensor([0.7]))  # eta
+        self.trace_rate = nn.Parameter(torch.tensor([float(trace_rate)]))  # eta
         self.gain = nn.Parameter(torch.tensor([1.0]))  # g
         self.modulator = nn.Linear(n, 2)
         self.readout = nn.Linear(n, num_outputs)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatch
 
 import numpy as np
 import pytest
 
 from benchmarks import reproduce as reproducing
+from benchmarks.config import RunConfig
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.rundir import RunDirectory
@@ -33,6 +35,20 @@ _PLAN = [
         for group, kind in (("control-20ms", "control"), ("ss-20ms", "stimulus"), ("ds-20ms", "decision"))
     ),
     Planned("full-1ms", {**_QUICK, "updates": 102}, seeds=(7,)),  # never run here
+    *(
+        Planned(
+            f"block-{agent}",
+            {
+                "agent": agent,
+                "env": "SensorimotorAssociation-block-v0",
+                "env_kwargs": sensorimotor._IN_CONTEXT_TASK,
+                "device": "cpu",
+                "updates": 2,
+                "eval_episodes": 4,
+            },
+        )
+        for agent in ("gru", "plastic")
+    ),
 ]
 
 
@@ -40,7 +56,9 @@ def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path, monkeypatch
     monkeypatch.setattr(sensorimotor, "plan", lambda: _PLAN)
     with pytest.raises(ValueError, match=r"no finished run.*leave out --analyse-only"):
         reproducing.reproduce("sensorimotor", tmp_path, analyse_only=True)
-    for planned in _PLAN[:-1]:
+    for planned in _PLAN:
+        if planned.group == "full-1ms":
+            continue
         run(reproducing.config_of(planned, 0, tmp_path / "sensorimotor"))
     root = reproducing.reproduce("sensorimotor", tmp_path, reports=False, analyse_only=True)
     assert not (root / "runs" / "full-1ms").exists()
@@ -51,6 +69,37 @@ def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path, monkeypatch
     assert rows["decision perturbation: trials / control's"]["n"] == 1
     names = {file.stem for file in (root / "figures").glob("*.png")}
     assert {"full-20ms-learning", "full-20ms-currents", "full-20ms-fields", "perturbation"} <= names
+    assert "in_context" in names
+    assert rows["in context, gru: share right, trial 12"]["n"] == 1
+
+
+def test_run_types_name_groups(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sensorimotor, "plan", lambda: _PLAN)
+    made: list[str] = []
+    monkeypatch.setattr(
+        reproducing, "config_of", lambda planned, *_: made.append(planned.group) or RunConfig(logdir=tmp_path)
+    )
+    for arguments, groups in (
+        ({"run_type": "Full"}, ["full-20ms", "full-1ms"]),
+        ({"run_type": "Full", "only": "*-20ms"}, ["full-20ms"]),
+        ({"run_type": "DSManifPert"}, ["ds-20ms"]),
+        ({"run_type": "InContext"}, ["block-gru", "block-plastic"]),
+    ):
+        made.clear()
+        with pytest.raises(ValueError, match="no finished run"):
+            reproducing.reproduce("sensorimotor", tmp_path, analyse_only=True, **arguments)
+        assert made == groups
+    monkeypatch.undo()
+    for name in sensorimotor.RUN_TYPES:
+        assert any(fnmatch(p.group, sensorimotor.RUN_TYPES[name]) for p in sensorimotor.plan())
+    for arguments, message in (
+        (["sensorimotor", "--run-type", "full"], "no run type 'full' in 'sensorimotor': it has Full, "),
+        (["graph-walk", "--run-type", "Full"], "it has none; name groups with --only"),
+        (["sensorimotor", "--run-type", "Full", "--only", "ds-*"], "no group of 'sensorimotor' matches"),
+    ):
+        with pytest.raises(SystemExit):
+            reproducing.main([*arguments, "--out", str(tmp_path)])
+        assert message in capsys.readouterr().err
 
 
 def test_stored_weights_belong_to_the_problems_that_were_met(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from plastic_envs import make_task, rollout
 from plastic_envs.sensorimotor import Epochs, draw_images
-from plastic_envs.sensorimotor_block import trials_to_run
+from plastic_envs.sensorimotor_block import FEEDBACK, trials_to_run
 from plastic_envs.streams import RowStreams
 
 TRIAL, BLOCK = "SensorimotorAssociation-v0", "SensorimotorAssociation-block-v0"
@@ -129,6 +129,37 @@ def test_block_oracle_errs_at_first_sight_only():
     )
 
 
+def test_feedback_shows_the_image_beside_its_outcome():
+    task = make_task(BLOCK, trials_per_problem=3, feedback_ms=200, image_norm=4.0)
+    episodes = task.sample(np.random.default_rng(0), 4)
+    actions = rollout(task, task.oracle_policy(), episodes)
+    assert len(actions) == 3 * 22
+    decided = task.outcome_step
+    assert decided == 19
+    np.testing.assert_array_equal(np.flatnonzero(episodes.weights[:, 0]), decided + 22 * np.arange(3))
+    image, fixation = (episodes.observations[:, :, task.field(name).slice] for name in ("image", "fixation"))
+    for trial in range(3):
+        told = slice(22 * trial + 20, 22 * trial + 22)
+        np.testing.assert_array_equal(image[told], np.stack([image[22 * trial]] * 2))
+        assert (fixation[told] > 0).all()
+        assert (episodes.targets[told] == task.fixation).all()
+    np.testing.assert_allclose(np.linalg.norm(image[0], axis=-1), 4.0, rtol=1e-6)
+    assert all(task.observation_space.contains(o) for o in episodes.observations[:, 0])
+    reward = episodes.observations[:, :, task.field("reward").start]
+    assert np.flatnonzero(reward[:, 0]).tolist() == [20, 42, 64]
+    right = task.outcomes(episodes, actions)
+    np.testing.assert_array_equal(reward[20::22], np.where(right, 1.0, -1.0))
+    assert right[1:].all()
+    assert (episodes.periods[20:22] == FEEDBACK).all()
+
+
+def test_fixation_may_weigh_less_in_the_loss():
+    task = make_task(BLOCK, fixation_weight=0.25)
+    episodes = task.sample(np.random.default_rng(0), 2)
+    weights = task.loss_weights(episodes)[:20, 0]
+    np.testing.assert_array_equal(weights, [0.25] * 15 + [0.0] + [1.0] * 4)
+
+
 def test_splits_of_blocks_share_no_images():
     task = make_task(BLOCK)
     train, test = (
@@ -144,8 +175,10 @@ def test_trials_to_run():
 
 
 def test_pictures_show_trial_and_block():
-    for env_id, trials in ((TRIAL, 1), (BLOCK, 24)):
-        kwargs = {} if env_id == TRIAL else {"problems_per_episode": 2}
+    block = {"problems_per_episode": 2}
+    for env_id, trials, kwargs in (
+        (TRIAL, 1, {}), (BLOCK, 24, block), (BLOCK, 24, {**block, "feedback_ms": 100, "image_norm": 6})
+    ):  # fmt: skip
         task = make_task(env_id, **kwargs)
         episodes = task.sample(np.random.default_rng(0), 1)
         actions = rollout(task, task.oracle_policy(), episodes)
@@ -170,6 +203,12 @@ def test_clear_errors():
         make_task(TRIAL, problem=-1)
     with pytest.raises(ValueError, match="trials_per_problem=0"):
         make_task(BLOCK, trials_per_problem=0)
+    with pytest.raises(ValueError, match=r"feedback_ms=150.*whole number of steps"):
+        make_task(BLOCK, feedback_ms=150)
+    with pytest.raises(ValueError, match="image_norm=0"):
+        make_task(BLOCK, image_norm=0)
+    with pytest.raises(ValueError, match="fixation_weight=-1"):
+        make_task(BLOCK, fixation_weight=-1)
     with pytest.raises(ValueError, match="split='tets'"):
         make_task(BLOCK, split="tets")
     assert make_task(TRIAL, epochs=Epochs(200, 0 + 200, 0, 200)).trial_periods.max() == 3
