@@ -44,19 +44,19 @@ _ENV = "TransitiveInference-v0"
 _LISTS = ((0, 1, 2, 3), (4, 5, 6, 7))
 
 # What the networks are trained with: the longest lists from the start, and each answer credited with its own
-# outcome alone, as no answer changes what is asked later; and traces start where trained networks end, above
-# 1. All three are ours; see docs/transitive-inference.md.
+# outcome alone, as no answer changes what is asked later; and plastic weights that count from the start. All
+# three are ours; see docs/transitive-inference.md.
 _COMMON: dict[str, Any] = {
     "env": _ENV,
     "eval_episodes": 2000,
     "method": "actor-critic",
     "device": "cpu",
-    "updates": 5000,
+    "updates": 3000,
     "learner.discount": 0.0,
     "learner.curriculum": [[0, {"num_items": NUM_ITEMS}]],
 }
 _AGENTS: dict[str, dict[str, Any]] = {
-    PLASTIC: {"agent": "neuromodulated", "agent_kwargs": {"trace_rate": 1.2}},
+    PLASTIC: {"agent": "neuromodulated", "agent_kwargs": {"plasticity_range": 0.1}},
     "gru": {"agent": "gru", "agent_kwargs": {"hidden_size": 100}},
     "gru-kept": {"agent": "gru", "agent_kwargs": {"hidden_size": 100, "keep_activity": True}},
     "rnn": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100}},
