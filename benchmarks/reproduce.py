@@ -4,6 +4,7 @@
     python benchmarks/reproduce.py graph-walk --out results --jobs 2
     python benchmarks/reproduce.py transitive-inference --retrain
     python benchmarks/reproduce.py sensorimotor --only 'full-*' --analyse-only
+    python benchmarks/reproduce.py sensorimotor --run-type DSManifPert
 
 Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md,
 figures/, and every run under `<out>/<study>/runs/<group>/`. Networks that come with the suite are used as
@@ -20,7 +21,7 @@ import math
 import multiprocessing
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
@@ -38,7 +39,7 @@ from benchmarks.report import present
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.rundir import RunDirectory, write_text
-from benchmarks.studies import STUDIES, MeasuringStudy, Planned, Row, study
+from benchmarks.studies import STUDIES, MeasuringStudy, Planned, Row, Study, study
 from plastic_agents import pretrained
 
 __all__ = ["config_of", "main", "markdown", "reproduce"]
@@ -67,6 +68,9 @@ def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) ->
             arguments += [f"--checkpoint={pretrained.agent_file(network)}", "--updates=0"]
         except ValueError as error:
             raise ValueError(f"{error} --retrain makes the networks of this study.") from error
+    elif planned.start is not None:
+        first = RunDirectory.of(config_of(planned.start, seed, root, retrain))
+        arguments.append(f"--checkpoint={first.agent_file}")
     config = parse([*arguments, f"--seed={seed}", f"--logdir={folder}"])
     return replace(config, resume=True, figures=False, report=False, progress_bar=False)
 
@@ -84,6 +88,7 @@ def reproduce(
     retrain: bool = False,
     analyse_only: bool = False,
     seeds: int | None = None,
+    run_type: str | None = None,
 ) -> Path:
     """Carry out a study.
 
@@ -91,26 +96,36 @@ def reproduce(
         name: A name in `STUDIES`.
         out: Where it is written, in a folder of its name.
         jobs: Runs made at the same time, one process each.
-        only: Make and show only groups whose name matches this pattern (`*` and `?`).
+        only: Make and show only groups whose name matches this pattern (`*` and `?`), and those whose
+            networks they start from.
         reports: Draw figures and a report for every run too.
         retrain: Train also what could be taken from the shipped networks.
         analyse_only: Train nothing: measure and show the runs that are finished, and leave out the others.
         seeds: Make and show only so many runs of each group; None for all that are planned.
+        run_type: A name in the study's `RUN_TYPES`: of the groups that match `only`, those that it stands
+            for. None: all of them.
 
     Returns:
         The study's folder.
 
     Raises:
-        ValueError: If there is no such study, no such group, no finished run to analyse, or a shipped network
-            is missing.
+        ValueError: If there is no such study, run type or group, no finished run to analyse, or a shipped
+            network is missing.
         RuntimeError: If runs failed, once all others are done.
     """
     subject, root = study(name), out / name
-    plan = [replace(p, seeds=p.seeds[:seeds]) for p in subject.plan() if fnmatch(p.group, only)]
+    patterns = [only] if run_type is None else [only, _groups_of(name, subject, run_type)]
+    plan = [
+        replace(p, seeds=p.seeds[:seeds])
+        for p in subject.plan()
+        if all(fnmatch(p.group, pattern) for pattern in patterns)
+    ]
     if not plan:
         raise ValueError(
-            f"no group of {name!r} matches {only!r}; it has {[p.group for p in subject.plan()]}."
+            f"no group of {name!r} matches {' and '.join(map(repr, patterns))}; it has "
+            f"{[p.group for p in subject.plan()]}."
         )
+    plan = _with_starts(plan)
     configs = {(p.group, seed): config_of(p, seed, root, retrain) for p in plan for seed in p.seeds}
     if analyse_only:
         configs = {key: c for key, c in configs.items() if RunDirectory.of(c).finished}
@@ -123,22 +138,17 @@ def reproduce(
         if not (directory := RunDirectory.of(config)).finished
         or (measures and not _measured_file(directory).exists())
     }
-    if missing:
-        # Fresh processes: no run may inherit another's threads or random numbers.
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            started = {
-                pool.submit(_carry_out, group, config, measures): f"{group}, seed {seed}"
-                for (group, seed), config in missing.items()
-            }
-            for _ in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
-                pass
-        # A run that fails does not stop the others; what they found is on disk when this is raised.
-        failed = {named: error for done, named in started.items() if (error := done.exception()) is not None}
-        if failed:
-            reasons = "; ".join(f"{named}: {error}" for named, error in failed.items())
-            raise RuntimeError(f"{len(failed)} of {len(started)} runs failed ({reasons}).") from next(
-                iter(failed.values())
-            )
+    # A run that fails stops only those that start from it; what others found is on disk when this is raised.
+    failed: dict[str, BaseException] = {}
+    stages = {p.group: _stage(p) for p in plan}
+    for stage in sorted({stages[group] for group, _ in missing}):
+        now = {key: config for key, config in missing.items() if stages[key[0]] == stage}
+        failed |= _make(name, now, jobs, measures)
+    if failed:
+        reasons = "; ".join(f"{named}: {error}" for named, error in failed.items())
+        raise RuntimeError(f"{len(failed)} of {len(missing)} runs failed ({reasons}).") from next(
+            iter(failed.values())
+        )
     results: dict[str, list[Results]] = {}
     for planned in plan:
         for seed in (s for s in planned.seeds if (planned.group, s) in configs):
@@ -161,6 +171,50 @@ def reproduce(
             if not (directory.path / "report.html").exists():
                 present(directory)
     return root
+
+
+def _groups_of(name: str, subject: Study, run_type: str) -> str:
+    """The pattern of groups that a run type of a study stands for."""
+    types: Mapping[str, str] = getattr(subject, "RUN_TYPES", {})
+    if run_type not in types:
+        known = f"it has {', '.join(types)}" if types else "it has none; name groups with --only"
+        raise ValueError(f"no run type {run_type!r} in {name!r}: {known}.")
+    return types[run_type]
+
+
+def _with_starts(plan: Iterable[Planned]) -> list[Planned]:
+    """The groups and all that they start from, each before those that start from it."""
+    found: dict[str, Planned] = {}
+    for planned in plan:
+        chosen = planned
+        chain = [chosen]
+        while chosen.start is not None:
+            chosen = replace(chosen.start, seeds=planned.seeds)
+            chain.insert(0, chosen)
+        for each in chain:
+            seeds = dict.fromkeys([*found.get(each.group, each).seeds, *each.seeds])
+            found[each.group] = replace(each, seeds=tuple(seeds))
+    return list(found.values())
+
+
+def _stage(planned: Planned) -> int:
+    """How many runs come one after the other before this one."""
+    return 0 if planned.start is None else 1 + _stage(planned.start)
+
+
+def _make(
+    name: str, configs: Mapping[tuple[str, int], RunConfig], jobs: int, measures: str | None
+) -> dict[str, BaseException]:
+    """Make runs that do not depend on each other; gives the errors of those that failed."""
+    # Fresh processes: no run may inherit another's threads or random numbers.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        started = {
+            pool.submit(_carry_out, group, config, measures): f"{group}, seed {seed}"
+            for (group, seed), config in configs.items()
+        }
+        for _ in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
+            pass
+    return {named: error for done, named in started.items() if (error := done.exception()) is not None}
 
 
 def _carry_out(group: str, config: RunConfig, measures: str | None) -> None:
@@ -241,6 +295,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", default="*", metavar="PATTERN", help="only groups whose name matches, such as 'disjoint-*'"
     )
     parser.add_argument(
+        "--run-type", metavar="NAME", help="only the groups that the study calls so, such as 'Full'"
+    )
+    parser.add_argument(
         "--retrain", action="store_true", help="train anew the networks that come with the suite"
     )
     parser.add_argument(
@@ -272,6 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.retrain,
             options.analyse_only,
             options.seeds,
+            options.run_type,
         )
     except ValueError as error:
         parser.error(str(error))

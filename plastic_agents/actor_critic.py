@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.learner import GradientConfig, GradientLearner, Streams
+from plastic_agents.gradient import GradientConfig, GradientLearner
+from plastic_agents.learner import Streams
 from plastic_agents.networks.base import Network, Recording
 from plastic_agents.sampling import gumbel
 from plastic_envs.core import Episodes, Task
@@ -46,6 +47,12 @@ class ActorCriticConfig(GradientConfig):
         plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
         least_rate: Lowest learning rate of a plateau schedule.
         weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
+        trained: What of the network is trained, such as ["readout.*", "embedding.weight[:, -1]"]; see
+            `plastic_agents.partial`. Empty: all of it.
+        stop_score: Stop once the validation score has been at least this in `stop_evaluations` evaluations on
+            end; None: make all updates.
+        stop_evaluations: How many.
+        stop_after: Updates before which it is not stopped.
         discount: Share of a reward's worth that is left one step earlier.
         credit: Whose actions the policy learns from: those at steps where the action has an effect
             (`Task.loss_weights`; "response"), or those of all steps ("all", as published; the rest is noise).

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
     from plastic_agents.networks.base import Network
 
-__all__ = ["Callback", "GradientLearner", "Learner", "LearnerConfig", "Streams"]
+__all__ = ["Callback", "Learner", "LearnerConfig", "Streams"]
 
 
 class Streams:
@@ -118,6 +118,7 @@ class Learner(ABC, Generic[ConfigT]):
         env_steps: Environment steps in them.
         cpu_seconds: CPU seconds of training and validation, all threads together.
         best_update: Update of the best network so far.
+        done: Whether a criterion of the settings to stop before the last update has been met.
     """
 
     Config: ClassVar[type[LearnerConfig]] = LearnerConfig
@@ -136,10 +137,11 @@ class Learner(ABC, Generic[ConfigT]):
         self.cpu_seconds = 0.0
         self.best_cost = math.inf
         self.best_update = 0
+        self.done = False
         self.best_weights: dict[str, torch.Tensor] | None = None
 
     def learn(self, agent: NetworkAgent, until: int, callback: Callback | None = None) -> None:
-        """Train up to update number `until`, then put the best validated weights in place.
+        """Train up to update number `until`, or until done, then put the best validated weights in place.
 
         Stopping early (an exception, or a callback that returns False) leaves the latest weights in place and
         the learner ready to go on.
@@ -149,7 +151,7 @@ class Learner(ABC, Generic[ConfigT]):
         self.prepare(agent)
         if self.update == 0 and until > 0:
             self._validate(agent, callback)
-        while self.update < until:
+        while self.update < until and not self.done:
             agent.network.train()
             log = (self.update + 1) % config.log_every == 0 or self.update + 1 == until
             row = self.train_step(agent, log)
@@ -159,7 +161,7 @@ class Learner(ABC, Generic[ConfigT]):
                 self._validate(agent, callback)
             now = time.process_time()
             self.cpu_seconds, started = self.cpu_seconds + now - started, now
-            if log:
+            if log or self.done:
                 row |= {"time/total_timesteps": self.env_steps, "time/cpu_seconds": self.cpu_seconds}
             if callback is not None and callback.on_update(agent, self.update, row) is False:
                 return
@@ -196,6 +198,8 @@ class Learner(ABC, Generic[ConfigT]):
 
     def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
         """Take note of a validation that the settings ask for, every `evaluate_every` updates. Default: no.
+
+        May set `done`, which a subclass that does keeps in its `extra_state`.
 
         Args:
             cost: `validation_cost`.
@@ -258,183 +262,3 @@ class Learner(ABC, Generic[ConfigT]):
         self.best_cost, self.best_update = state["best_cost"], state["best_update"]
         self.best_weights = state["best_weights"]
         self.load_extra_state(state["extra"])
-
-
-@dataclass(frozen=True)
-class GradientConfig(LearnerConfig):
-    """Settings of every learner that follows a gradient with Adam.
-
-    Attributes:
-        learning_rate: Adam's step size at the start.
-        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
-            keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has not fallen
-            for more than `plateau_patience` evaluations.
-        final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
-        max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
-        weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
-        epsilon: Adam's epsilon, added to the root of the second moment.
-        burn_in: First updates in which everything is worked out but no step is taken.
-        plateau_factor: Share of the learning rate that is left after a plateau.
-        plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
-        least_rate: Lowest learning rate of a plateau schedule.
-        weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
-    """
-
-    learning_rate: float = 1e-2
-    schedule: Literal["cosine", "constant", "plateau"] = "cosine"
-    final_rate_fraction: float = 0.02
-    max_grad_norm: float = 1.0
-    weight_decay: float = 0.0
-    epsilon: float = 1e-8
-    burn_in: int = 0
-    plateau_factor: float = 0.95
-    plateau_patience: int = 30
-    least_rate: float = 1e-8
-    weight_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.burn_in < 0:
-            raise ValueError(f"burn_in={self.burn_in}: expected 0 (none) or more updates.")
-        for name in ("learning_rate", "max_grad_norm", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
-        if self.schedule not in ("cosine", "constant", "plateau"):
-            raise ValueError(f"schedule={self.schedule!r}: expected 'cosine', 'constant' or 'plateau'.")
-        if not 0.0 < self.plateau_factor < 1.0 or self.plateau_patience < 0:
-            raise ValueError(
-                f"plateau_factor={self.plateau_factor}, plateau_patience={self.plateau_patience}: expected a "
-                "share between 0 and 1, and 0 or more evaluations."
-            )
-        for name in ("least_rate", "weight_penalty"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more.")
-
-    def rate_at(self, update: int) -> float:
-        """Learning rate of update number `update` (from 0); of a plateau schedule, the one at the start."""
-        if self.schedule != "cosine" or self.updates == 0:
-            return self.learning_rate
-        share = 0.5 * (1.0 + math.cos(math.pi * min(update / self.updates, 1.0)))
-        return self.learning_rate * (self.final_rate_fraction + (1.0 - self.final_rate_fraction) * share)
-
-
-GradientConfigT = TypeVar("GradientConfigT", bound=GradientConfig)
-
-
-class Plateau:
-    """A learning rate that falls when a cost has ceased to, as torch's ReduceLROnPlateau with its defaults.
-
-    Args:
-        rate: At the start.
-        factor: Share of it that is left after a plateau.
-        patience: Evaluations without a fall that are put up with.
-        least: Lowest rate.
-
-    Attributes:
-        rate: Now.
-        best: Lowest cost so far.
-        waited: Evaluations since it fell.
-    """
-
-    _COUNTS = 1.0 - 1e-4  # a cost below this share of the best so far is a fall
-
-    def __init__(self, rate: float, factor: float, patience: int, least: float) -> None:
-        self.rate, self.best, self.waited = rate, math.inf, 0
-        self._factor, self._patience, self._least = factor, patience, least
-
-    def note(self, cost: float) -> None:
-        """Take note of an evaluation."""
-        if cost < self.best * self._COUNTS:
-            self.best, self.waited = cost, 0
-        else:
-            self.waited += 1
-        if self.waited > self._patience:
-            self.rate, self.waited = max(self.rate * self._factor, self._least), 0
-
-    def state(self) -> tuple[float, float, int]:
-        """What resuming takes."""
-        return self.rate, self.best, self.waited
-
-    def load(self, state: tuple[float, float, int]) -> None:
-        """Go on from `state()`."""
-        self.rate, self.best, self.waited = state
-
-
-class GradientLearner(Learner[GradientConfigT]):
-    """A learner that takes Adam steps on a loss: subclasses write `loss`."""
-
-    _optimizer: torch.optim.Optimizer
-    _optimizer_state: dict[str, Any] | None = None
-
-    def __init__(self, config: GradientConfigT, task: Task, seed: int) -> None:
-        super().__init__(config, task, seed)
-        self._plateau = Plateau(
-            config.learning_rate, config.plateau_factor, config.plateau_patience, config.least_rate
-        )
-
-    def rate(self) -> float:
-        """Learning rate of update number `self.update`."""
-        return self._plateau.rate if self.config.schedule == "plateau" else self.config.rate_at(self.update)
-
-    def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
-        """Look whether the cost still falls."""
-        self._plateau.note(cost)
-
-    @abstractmethod
-    def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss of update number `self.update`, ready for `backward`, and figures if `log`."""
-
-    def parameters(self, agent: NetworkAgent) -> list[torch.nn.Parameter]:
-        """What is trained. Default: all of the network, but for what is marked as fixed."""
-        return [p for p in agent.network.parameters() if p.requires_grad]
-
-    def prepare(self, agent: NetworkAgent) -> None:
-        """Make the optimiser, with its moments where learning goes on."""
-        config = self.config
-        self._optimizer = torch.optim.AdamW(
-            self.parameters(agent),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            eps=config.epsilon,
-        )
-        if self._optimizer_state is not None:
-            self._optimizer.load_state_dict(self._optimizer_state)
-
-    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
-        """One Adam step."""
-        rate = self.rate()
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        loss, row = self.loss(agent, log)
-        if self.config.weight_penalty > 0.0:
-            squares = sum(weights.square().sum() for weights in agent.network.penalised_parameters())
-            loss = loss + 0.5 * self.config.weight_penalty * squares
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(agent), self.config.max_grad_norm)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"update {self.update + 1}: loss {loss.item()}, gradient norm {norm.item()}. "
-                "Lower learning_rate or max_grad_norm; the last checkpoint is intact."
-            )
-        if self.update >= self.config.burn_in:
-            self._optimizer.step()
-            agent.network.constrain()
-        if log:
-            row |= {
-                "train/loss": loss.item(),
-                "train/grad_norm": float(norm),
-                "train/learning_rate": rate,
-            }
-        return row
-
-    def extra_state(self) -> dict[str, Any]:
-        """The optimiser's moments, and how long the cost has not fallen."""
-        moments = self._optimizer.state_dict() if hasattr(self, "_optimizer") else None
-        return {"optimizer": moments, "plateau": self._plateau.state()}
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on with these."""
-        self._optimizer_state = state["optimizer"]
-        if "plateau" in state:  # runs that began before there was one have no such entry
-            self._plateau.load(state["plateau"])

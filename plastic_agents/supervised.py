@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from plastic_agents.learner import GradientConfig, GradientLearner, Streams
+from plastic_agents.gradient import GradientConfig, GradientLearner
+from plastic_agents.learner import Streams
 from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ class SupervisedConfig(GradientConfig):
         plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
         least_rate: Lowest learning rate of a plateau schedule.
         weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
+        trained: What of the network is trained, such as ["readout.*", "embedding.weight[:, -1]"]; see
+            `plastic_agents.partial`. Empty: all of it.
+        stop_score: Stop once the validation score has been at least this in `stop_evaluations` evaluations on
+            end; None: make all updates.
+        stop_evaluations: How many.
+        stop_after: Updates before which it is not stopped.
         activity_penalty: Factor on the mean square of the last hidden layer's activity.
         loss_mean: What the weighted sum of the losses is divided by: the sum of the "weights", or the number
             of "entries" (steps, episodes and, for vectors, outputs), those without a weight included, as in

@@ -27,6 +27,7 @@ __all__ = ["EXPERIMENTS", "Experiment", "experiment_of"]
 # Task class -> module. A class without an entry of its own gets that of the nearest class it derives from.
 EXPERIMENTS: dict[str, str] = {
     "plastic_envs.core:Task": "benchmarks.experiments.plain",
+    "plastic_envs.cognitive:CognitiveBattery": "benchmarks.experiments.cognitive",
     "plastic_envs.graph_walk:GraphTask": "benchmarks.experiments.graphs",
     "plastic_envs.graph_walk:GraphWalk": "benchmarks.experiments.graph_walk",
     "plastic_envs.sensorimotor:SensorimotorAssociation": "benchmarks.experiments.sensorimotor",

@@ -4,6 +4,7 @@ A study is a module with
 
 * `DESCRIPTION`: one line for `--list`;
 * `plan()`: the runs, as plain data;
+* `RUN_TYPES`, if groups have names in common use: name -> pattern of groups, for `--run-type`;
 * `measure(group, agent, run)`, if it has any: what the study puts a finished run's agent through, beyond what
 the run
   itself does. It is done once and kept with the run;
@@ -37,6 +38,12 @@ STUDIES: dict[str, str] = {
     "sensorimotor": "benchmarks.studies.sensorimotor",
     "stimulus-coding": "benchmarks.studies.stimulus_coding",
     "transitive-inference": "benchmarks.studies.transitive_inference",
+    "one-task": "benchmarks.studies.one_task",
+    "two-task": "benchmarks.studies.two_task",
+    "everything": "benchmarks.studies.everything",
+    "transfer": "benchmarks.studies.transfer",
+    "flex": "benchmarks.studies.flex",
+    "integration": "benchmarks.studies.integration",
 }
 
 # Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom, so that means over few seeds get
@@ -71,12 +78,15 @@ class Planned:
         shipped: Name of the network in `plastic_agents.pretrained` that such a run has made, `{seed}`
             standing for its seed. It is then taken from there, unless training anew is asked for. None: the
             run is always made.
+        start: Whose network of the same seed each run begins with; such runs are made first. None: a fresh
+            one.
     """
 
     group: str
     settings: Mapping[str, Any]
     seeds: Sequence[int] = (0,)
     shipped: str | None = None
+    start: Planned | None = None
 
     def network(self, seed: int) -> str | None:
         """Name of the shipped network of a seed."""

@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 import plastic_agents
-from plastic_agents.learner import Plateau
+from plastic_agents.gradient import Plateau
 from plastic_agents.supervised import SupervisedConfig, SupervisedLearner, supervised_loss
 from plastic_envs.core import Episodes, Task
 from plastic_envs.streams import RowStreams

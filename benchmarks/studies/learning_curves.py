@@ -1,0 +1,82 @@
+"""How fast runs learned: curves of their validations over seeds, and updates to a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from benchmarks.results import Results
+from benchmarks.studies import Row
+from plastic_agents.analysis.multitask_plots import draw_mean_curve
+
+__all__ = ["draw_curve", "over_seeds", "reach_row", "updates_to"]
+
+
+def updates_to(run: Results, share: float, tag: str = "eval/score") -> float:
+    """Update of the first validation with at least this figure; NaN if there was none."""
+    curve = run.curves.get(tag)
+    if curve is None:
+        return float("nan")
+    reached = np.flatnonzero(np.asarray(curve.values) >= share)
+    return float(curve.updates[reached[0]]) if len(reached) else float("nan")
+
+
+def reach_row(
+    quantity: str, published: str, runs: Sequence[Results], share: float, tag: str = "eval/score"
+) -> Row:
+    """Updates to a threshold. Mean, interval and number are of the runs that reached it; `each` has all.
+
+    Args:
+        quantity: What the row is called.
+        published: The published figure.
+        runs: Seeds.
+        share: The threshold.
+        tag: Of the figure.
+    """
+    each = [updates_to(run, share, tag) for run in runs]
+    reached = [value for value in each if not np.isnan(value)]
+    if not reached:
+        return Row(quantity, published, float("nan"), None, 0, each)
+    row = Row.of(quantity, published, reached)
+    return Row(quantity, published, row.ours, row.interval, len(reached), each)
+
+
+def over_seeds(
+    runs: Sequence[Results], tag: str = "eval/score"
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Updates (U,) and the figures (seeds, U) of the runs that have it, NaN where one has no value."""
+    curves = [run.curves[tag] for run in runs if tag in run.curves]
+    if not curves:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, 0))
+    updates = np.unique(np.concatenate([curve.updates for curve in curves]))
+    values = np.full((len(curves), len(updates)), np.nan)
+    for row, curve in zip(values, curves, strict=True):
+        row[np.searchsorted(updates, curve.updates)] = curve.values
+    return updates, values
+
+
+def draw_curve(
+    axes: Axes,
+    runs: Sequence[Results],
+    color: str,
+    label: str,
+    tag: str = "eval/score",
+    until: int | None = None,
+) -> None:
+    """Mean over seeds and its standard error, if any run has the figure.
+
+    Args:
+        axes: Where to draw.
+        runs: Seeds.
+        color: Of the line.
+        label: Its name.
+        tag: Of the figure.
+        until: Last update shown; None: all.
+    """
+    updates, values = over_seeds(runs, tag)
+    shown = updates <= (until if until is not None else np.inf)
+    if len(values) and shown.any():
+        draw_mean_curve(axes, updates[shown], values[:, shown], color, label)

@@ -1,0 +1,224 @@
+"""The studies of cognitive tasks on very small networks and very few trials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import plastic_agents
+import plastic_envs
+from benchmarks.config import RunConfig
+from benchmarks.history import Curve
+from benchmarks.results import Results
+from benchmarks.studies import everything, multitask_lesions, one_task, two_task
+from benchmarks.studies import multitask_measures as measures
+from benchmarks.studies.multitask_fixed_points import Held, PointsEffort, fixed_points
+from plastic_agents.analysis.fixed_points import Search, leading_eigenvalues
+from plastic_agents.analysis.lesions import Lesion
+from plastic_agents.base import NetworkAgent
+
+_FEW = measures.Effort(
+    accuracy=12, variance=16, shift=16, drawn=4, lesion=2, frozen=2, controls=1, clusters=3, pairs=1,
+    groups=12, repeats=3,
+)  # fmt: skip
+_POINTS = PointsEffort(
+    random=1,
+    eigenvalues=2,
+    shares=3,
+    directions=1,
+    settling=5,
+    search=Search(adam_updates=0, lbfgs_updates=2),
+)
+
+
+def agent_of(planned, seed=0, hidden_size=8):
+    settings = planned.settings
+    task = plastic_envs.make_task(settings["env"], **settings.get("env_kwargs", {}))
+    arguments = {**settings.get("agent_kwargs", {}), "hidden_size": hidden_size}
+    return plastic_agents.make(settings["agent"], task, seed=seed, device="cpu", **arguments)
+
+
+def run_of(planned, agent, metrics=None, arrays=None):
+    """Results as such a run leaves them, with a made-up training."""
+    settings = planned.settings
+    config = RunConfig(
+        agent=agent.name, env=settings["env"], env_kwargs=settings.get("env_kwargs", {}), seed=agent.seed,
+        device="cpu",
+    )  # fmt: skip
+    updates = np.arange(0, 60, 10)
+    rise = np.linspace(0.1, 1.0, 6)
+    curves = {f"eval/{name}": Curve(updates, rise) for name in ("accuracy_trial", "accuracy_angle")}
+    own = dict.fromkeys(("accuracy_trial", "accuracy_angle", "accuracy_response"), 0.5)
+    own |= {"train_seconds": 1.0, "updates": 50, "params_slow": 9, "chance": 0.125}
+    return Results(config, own | (metrics or {}), curves, arrays or {})
+
+
+def measured(study, planned, seed=0):
+    agent = agent_of(planned, seed)
+    run = run_of(planned, agent)
+    metrics, arrays = study.measure(planned.group, agent, run)
+    return replace(run, metrics={**run.metrics, **metrics}, arrays=arrays)
+
+
+def drawn(study, results, slow=()):
+    """Names of a study's figures, each laid out but for those that take seconds."""
+    found = study.figures(results)
+    assert len({name for name, _, _ in found}) == len(found)
+    for name, caption, figure in found:
+        assert caption.endswith(".")
+        if name not in slow:
+            figure.draw_without_rendering()
+    return {name for name, _, _ in found}
+
+
+@pytest.fixture(scope="module")
+def fifteen() -> dict[str, list[Results]]:
+    """Untrained networks, one of each group, and two of the regularised ones."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(everything, "EFFORT", _FEW)
+    found = {
+        planned.group: [measured(everything, planned, seed) for seed in range(1 + (planned.group[-1] == "d"))]
+        for planned in everything.plan()
+        if planned.group != "gru"
+    }
+    patch.undo()
+    return found
+
+
+def test_fifteen_tasks_are_measured_and_shown(fifteen):
+    plastic = fifteen["mpn"][0]
+    assert plastic.arrays["variance/modulation"].shape == (49, 64)
+    assert plastic.arrays["clusters/modulation/groups"].shape == (64,)
+    assert plastic.metrics["freeze_nothing/changed_bits"] == 0
+    for kind in multitask_lesions.KINDS:
+        assert plastic.arrays[f"lesions/{kind}/accuracy"].shape == (3, 15)
+    assert plastic.arrays["pruning/accuracy"].shape == (8, 15)
+    assert "variance/modulation" not in fifteen["leaky-rnn"][0].arrays
+    assert "lesions/intact" not in fifteen["mpn-regularised"][0].arrays
+    rows = everything.table(fifteen)
+    names = [row.quantity for row in rows]
+    assert len(set(names)) == len(names)
+    published = {row.quantity: row.published for row in rows if row.published}
+    assert published["mpn-regularised: delaydm1 / delaydm2 in one cluster, hidden, stim2 (%)"] == "42.9"
+    assert published["mpn: modulation, clusters of task-periods"] == "about 15"
+    slow = [f"{group}-{name}" for group in fifteen for name in ("co_membership", "subspaces", "silhouettes")]
+    names = drawn(everything, fifteen, (*slow, "learning", "mpn-states", "mpn-variance"))
+    assert {"learning", "accuracy", "mpn-variance", "mpn-lesions", "co_membership_table"} <= names
+    assert drawn(everything, {"leaky-rnn": fifteen["leaky-rnn"]}, ("learning",)) == {"learning", "accuracy"}
+
+
+def test_the_published_table_is_as_large_as_ours(fifteen):
+    ours = everything.membership(fifteen["mpn-regularised"])
+    for kind, table in everything.PUBLISHED.items():
+        np.testing.assert_array_equal(np.isnan(table), np.isnan(ours[kind]))
+
+
+def test_a_clustering_survives_being_stored(fifteen):
+    arrays = fifteen["mpn"][0].arrays
+    clustering = measures.unpacked(arrays, "clusters/hidden/columns")
+    np.testing.assert_array_equal(clustering.cut(clustering.num_clusters), clustering.labels)
+    again = measures.packed(clustering, "x")
+    np.testing.assert_array_equal(again["x/tree"], arrays["clusters/hidden/columns/tree"])
+
+
+def test_variance_while_passing_is_that_of_all_states_at_once():
+    planned = everything.plan()[0]
+    agent = agent_of(planned)
+    assert isinstance(agent, NetworkAgent)
+    found = measures.state_variance(agent, 3, _FEW)[1]
+    battery = measures.battery_of(agent)
+    rows = measures.periods_of(battery)
+    episodes = measures.trials_of(battery.with_settings(mode="long_all"), "delaygo", 16, 3, "variance")
+    bins, starts = episodes.facts["direction"][:, 0], episodes.facts["epoch_starts"][0]
+    hidden = agent.network.features(torch.as_tensor(episodes.observations))[0].detach().numpy()
+    first, last = starts[1], starts[2]  # stim1
+    means = np.stack([hidden[first:last, bins == k].mean(1) for k in np.unique(bins)])
+    row = rows.index(("delaygo", "stim1"))
+    np.testing.assert_allclose(found["variance/hidden"][row], means.var((0, 1)), rtol=2e-3, atol=1e-9)
+
+
+def test_outputs_do_not_depend_on_padding_and_order():
+    agent = agent_of(everything.plan()[0])
+    battery = measures.battery_of(agent)
+    episodes = battery.sample(np.random.default_rng(0), 9)
+    outputs = measures.outputs_of(agent.network, episodes)
+    for row in range(9):
+        length = int(episodes.lengths[row])
+        alone = agent.network(torch.as_tensor(episodes.observations[:length, row : row + 1]))[0]
+        np.testing.assert_allclose(outputs[:length, row], alone[:, 0].detach(), atol=1e-5)
+        assert not outputs[length:, row].any()
+
+
+def test_a_lesioned_copy_lacks_what_was_taken_away():
+    network = agent_of(everything.plan()[0]).network
+    blank = Lesion.nothing((8, 8))
+    frozen = replace(blank, frozen=np.ones((8, 8), dtype=bool))
+    x = torch.randn(7, 2, network.embedding.in_features)
+    after = multitask_lesions.lesioned(network, frozen)(x)[1].modulation
+    assert not after.any()
+    assert network(x)[1].modulation.any()
+    hidden = replace(blank, hidden=np.arange(8) < 3)
+    assert not multitask_lesions.lesioned(network, hidden).features(x)[0][..., :3].any()
+    assert network.features(x)[0][..., :3].all()
+
+
+def test_one_task_is_measured_and_shown(monkeypatch):
+    monkeypatch.setattr(one_task, "EFFORT", _POINTS)
+    results = {p.group: [measured(one_task, p, seed) for seed in (0, 1)] for p in one_task.plan()[:2]}
+    assert "points/tolerance" in results["mpn"][0].metrics
+    assert "points/tolerance" not in results["mpn"][1].metrics
+    rows = {row.quantity: row for row in one_task.table(results)}
+    assert rows["mpn: updates to accuracy by angle 0.95"].ours == 50
+    assert rows["mpn: share of seeds with accuracy by trial 0.9 within 200 updates"].ours == 1
+    assert rows["mpn: fixed points, settled: stable, share"].n == 1
+    assert drawn(one_task, results) == {"learning", "eigenvalues", "answers"}
+
+
+def test_what_was_never_reached_is_not_a_number():
+    planned = one_task.plan()[0]
+    run = run_of(planned, agent_of(planned))
+    assert np.isnan(one_task.first_reached(run, "accuracy_trial", 1.01))
+    assert np.isnan(one_task.first_reached(run, "accuracy_other", 0.5))
+
+
+def test_rows_of_m_have_eigenvalues_of_their_own():
+    """J is a block for each unit, lambda plus a matrix of rank one: its spectrum can be written down."""
+    planned = one_task.plan()[0]
+    agent = agent_of(planned, hidden_size=6)
+    held = Held(agent.network)
+    observation = np.random.default_rng(0).normal(size=agent.network.embedding.in_features)
+    point = 0.1 * np.random.default_rng(1).normal(size=(6, 6))
+    found = leading_eigenvalues(held.step(observation), point, np.random.default_rng(2), 36)
+    network = agent.network.double()
+    (layer,) = network.plastic
+    with torch.no_grad():
+        x = network.embed(torch.as_tensor(observation))
+        slope = 1 - torch.tanh(layer.weight * (1 + torch.as_tensor(point)) @ x + layer.bias).square()
+        expected = layer.decay + layer.eta * slope * (layer.weight @ x.square())
+    every = np.concatenate((expected.numpy(), np.full(30, float(layer.decay))))
+    np.testing.assert_allclose(np.sort(found.real), np.sort(every), atol=1e-8)
+
+
+def test_what_has_settled_is_a_fixed_point():
+    agent = agent_of(one_task.plan()[0])
+    effort = replace(_POINTS, random=0, settling=4000)
+    metrics, arrays = fixed_points(agent.network, agent.task, "delaygo", 0, effort)
+    assert metrics["points/settled/residual"] < 1e-6
+    assert metrics["points/settled/accepted"] == 1
+    assert arrays["points/delay/eigenvalues"].shape == (8, 2)
+
+
+def test_two_tasks_are_measured_and_shown(monkeypatch):
+    monkeypatch.setattr(two_task, "EFFORT", two_task.TwoTaskEffort(_FEW, _POINTS))
+    (planned,) = two_task.plan()
+    results = {planned.group: [measured(two_task, planned)]}
+    arrays = results["mpn"][0].arrays
+    assert arrays["variance/hidden"].shape == (6, 8)
+    assert arrays["followed/settled/turned"].shape == (1, 3)
+    quantities = [row.quantity for row in two_task.table(results)]
+    assert len(set(quantities)) == len(quantities)
+    names = {"learning", "mpn-variance", "mpn-fractions", "mpn-followed"}
+    assert drawn(two_task, results) == names
