@@ -99,7 +99,8 @@ def reproduce(
         only: Make and show only groups whose name matches this pattern (`*` and `?`), and those whose
             networks they start from.
         reports: Draw figures and a report for every run too.
-        retrain: Train also what could be taken from the shipped networks.
+        retrain: Train what could be taken from the shipped networks; otherwise planned networks that are not
+            shipped are left out (but for a plan that has no other).
         analyse_only: Train nothing: measure and show the runs that are finished, and leave out the others.
         seeds: Make and show only so many runs of each group; None for all that are planned.
         run_type: A name in the study's `RUN_TYPES`: of the groups that match `only`, those that it stands
@@ -125,7 +126,7 @@ def reproduce(
             f"no group of {name!r} matches {' and '.join(map(repr, patterns))}; it has "
             f"{[p.group for p in subject.plan()]}."
         )
-    plan = _with_starts(plan)
+    plan = _with_starts(plan if retrain else _at_hand(plan))
     configs = {(p.group, seed): config_of(p, seed, root, retrain) for p in plan for seed in p.seeds}
     if analyse_only:
         configs = {key: c for key, c in configs.items() if RunDirectory.of(c).finished}
@@ -180,6 +181,21 @@ def _groups_of(name: str, subject: Study, run_type: str) -> str:
         known = f"it has {', '.join(types)}" if types else "it has none; name groups with --only"
         raise ValueError(f"no run type {run_type!r} in {name!r}: {known}.")
     return types[run_type]
+
+
+def _at_hand(plan: list[Planned]) -> list[Planned]:
+    """The plan without the networks that could be shipped and are not, as long as some are.
+
+    Training them may take hours, which nobody has asked for.
+    """
+    known = set(pretrained.names())
+    there = {p.group: tuple(s for s in p.seeds if p.shipped is None or p.network(s) in known) for p in plan}
+    if not any(there[p.group] for p in plan if p.shipped is not None):
+        return plan
+    left_out = [f"{p.group}, seed {s}" for p in plan for s in p.seeds if s not in there[p.group]]
+    if left_out:
+        print(f"Not shipped and left out: {'; '.join(left_out)}. --retrain trains them.", file=sys.stderr)
+    return [replace(p, seeds=there[p.group]) for p in plan if there[p.group]]
 
 
 def _with_starts(plan: Iterable[Planned]) -> list[Planned]:

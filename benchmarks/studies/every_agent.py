@@ -9,6 +9,7 @@ studies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import plastic_envs
 from benchmarks.figures import styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
+from plastic_agents.registry import learner_class
 
 __all__ = ["DESCRIPTION", "TASKS", "figures", "plan", "table"]
 
@@ -34,6 +36,26 @@ TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {
         "stimulus coding",
         {"updates": 80, "learner.batch_size": 4, "eval_episodes": 24},
     ),
+    # A block of short trials, of which only the responses are learned; see docs/sensorimotor.md.
+    "SensorimotorAssociation-block-v0": (
+        "association in context",
+        {
+            "env_kwargs": {
+                "epochs": [100, 100, 0, 100],
+                "feedback_ms": 100,
+                "image_norm": 6,
+                "fixation_weight": 0,
+            },
+            "updates": 800,
+            "learner.batch_size": 64,
+            "learner.learning_rate": 3e-3,
+            "eval_episodes": 400,
+        },
+    ),
+    "Cognitive-everything-v0": (
+        "15 cognitive tasks",
+        {"updates": 400, "learner.learning_rate": 3e-3, "eval_episodes": 600},
+    ),
 }
 _OWN: dict[tuple[str, str], Mapping[str, Any]] = {
     ("neuromodulated", "PlasticGraph-disjoint-v0"): {"updates": 40},
@@ -42,6 +64,18 @@ _OWN: dict[tuple[str, str], Mapping[str, Any]] = {
     ("transformer", "TransitiveInference-v0"): {"updates": 100},
     ("three-factor", "TransitiveInference-v0"): {"updates": 100},
     ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 50},
+    # A window of one trial: what it sees at the response reaches back to the image.
+    ("plastic", "SensorimotorAssociation-block-v0"): {"updates": 300, "agent_kwargs": {"window": 4}},
+    ("neuromodulated", "SensorimotorAssociation-block-v0"): {
+        "method": "supervised",
+        "updates": 400,
+        "agent_kwargs": {"hidden_size": 32},
+    },
+    ("transformer", "SensorimotorAssociation-block-v0"): {"updates": 300},
+    ("three-factor", "SensorimotorAssociation-block-v0"): {"updates": 60},
+    ("neuromodulated", "Cognitive-everything-v0"): {"updates": 40, "method": "supervised"},
+    ("transformer", "Cognitive-everything-v0"): {"updates": 100},
+    ("three-factor", "Cognitive-everything-v0"): {"updates": 60},
 }
 _TASK_OF_REWARD = "TransitiveInference-v0"  # where all that can learn from reward does
 
@@ -69,7 +103,10 @@ def plan() -> list[Planned]:
             trained = spec.kind == "network"
             if env_id == _TASK_OF_REWARD and trained and spec.method == "supervised":
                 own["method"] = "actor-critic"
-            settings = {k: v for k, v in own.items() if trained or k == "eval_episodes"}
+            settings = {k: v for k, v in own.items() if trained or k in ("env_kwargs", "eval_episodes")}
+            if trained:  # a task's settings are for all learners; each takes those that it has
+                known = {f"learner.{f.name}" for f in fields(learner_class(agent, own.get("method")).Config)}
+                settings = {k: v for k, v in settings.items() if k in known or not k.startswith("learner.")}
             planned.append(Planned(f"{env_id}-{agent}", {"agent": agent, "env": env_id, **settings}))
     return planned
 

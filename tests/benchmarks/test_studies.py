@@ -140,6 +140,13 @@ def test_a_study_is_made_once_resumed_and_made_again_from_its_networks(
     used = root / "runs" / "small-net" / "TransitiveInference-v0" / "neuromodulated" / "seed-0"
     assert json.loads((used / "metrics.json").read_text())["updates"] == 0
 
+    # Nobody has asked to train the one that is not there.
+    for file in (tmp_path / "shipped").glob("small-1.*"):
+        file.unlink()
+    reproduce(fake, out, only="small-*", reports=False)
+    assert "left out: small-net, seed 1. --retrain" in capsys.readouterr().err
+    assert rows_of(root)["small-net: score"]["n"] == 1
+
 
 def test_what_is_wrong_is_said(fake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
@@ -226,8 +233,8 @@ def measured() -> dict[str, list[Results]]:
             continue
         settings = planned.settings
         agent = plastic_agents.make(
-            settings["agent"], settings["env"], method=settings["method"], device="cpu", hidden_size=8,
-            **settings.get("agent_kwargs", {}),
+            settings["agent"], settings["env"], method=settings["method"], device="cpu",
+            **{**settings.get("agent_kwargs", {}), "hidden_size": 8},
         )  # fmt: skip
         config = RunConfig(agent=agent.name, env=settings["env"], eval_episodes=20, device="cpu")
         own, arrays = experiment.measure(agent, config)
