@@ -5,6 +5,7 @@ See `plastic_agents.learner` for what all learners share.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -101,7 +102,7 @@ GradientConfigT = TypeVar("GradientConfigT", bound=GradientConfig)
 
 
 class Plateau:
-    """A learning rate that falls when a cost has ceased to, as torch's ReduceLROnPlateau with its defaults.
+    """A learning rate that falls when a cost has ceased to, as ReduceLROnPlateau; costs may be negative.
 
     Args:
         rate: At the start.
@@ -115,7 +116,7 @@ class Plateau:
         waited: Evaluations since it fell.
     """
 
-    _COUNTS = 1.0 - 1e-4  # a cost below this share of the best so far is a fall
+    _COUNTS = 1e-4  # a fall by this share of the best so far counts
 
     def __init__(self, rate: float, factor: float, patience: int, least: float) -> None:
         self.rate, self.best, self.waited = rate, math.inf, 0
@@ -123,12 +124,13 @@ class Plateau:
 
     def note(self, cost: float) -> None:
         """Take note of an evaluation."""
-        if cost < self.best * self._COUNTS:
+        least_fall = self._COUNTS * abs(self.best) if math.isfinite(self.best) else 0.0
+        if cost < self.best - least_fall:
             self.best, self.waited = cost, 0
         else:
             self.waited += 1
         if self.waited > self._patience:
-            self.rate, self.waited = max(self.rate * self._factor, self._least), 0
+            self.rate, self.waited = min(self.rate, max(self.rate * self._factor, self._least)), 0
 
     def state(self) -> tuple[float, float, int]:
         """What resuming takes."""
@@ -179,14 +181,18 @@ class GradientLearner(Learner[GradientConfigT]):
         config = self.config
         if config.trained:
             self._part = PartialTraining(agent.network, config.trained)
+        moments = self._optimizer_state
+        if moments is None and hasattr(self, "_optimizer"):
+            moments = self._optimizer.state_dict()
         self._optimizer = torch.optim.AdamW(
             self.parameters(agent),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             eps=config.epsilon,
         )
-        if self._optimizer_state is not None:
-            self._optimizer.load_state_dict(self._optimizer_state)
+        if moments is not None:
+            self._optimizer.load_state_dict(moments)
+        self._optimizer_state = None
 
     def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
         """One Adam step."""
@@ -228,7 +234,7 @@ class GradientLearner(Learner[GradientConfigT]):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Go on with these."""
-        self._optimizer_state = state["optimizer"]
+        self._optimizer_state = copy.deepcopy(state["optimizer"])
         if "plateau" in state:  # runs that began before there was one have no such entry
             self._plateau.load(state["plateau"])
         if "stopping" in state:  # and neither this one

@@ -217,7 +217,9 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
             row = {"train/score": self.train_task.metrics(episodes, answers.cpu().numpy())["score"]}
         loss = self._cost(agent, self.train_task, episodes, outputs)
         if self.config.activity_penalty > 0.0:
-            loss = loss + self.config.activity_penalty * features.square().mean()
+            # After an episode's end a network may leave anything.
+            live = torch.arange(len(features), device=agent.device)[:, None] < lengths
+            loss = loss + self.config.activity_penalty * features[live].square().mean()
         return loss, row
 
     def validation_cost(

@@ -129,8 +129,9 @@ class CognitiveBattery(Task):
 
     **Reference Scores.** The score is `accuracy_trial`: the share of trials right at their last step, by the
     ring dialect's rule: fixating (output above 0.5) where that is asked, else a response less than 36 degrees
-    off. `chance` is the best that an agent that knows the task and sees no stimulus can do: 1/8 (compact) or
-    1/5 (ring) where a response is always called for, 1/2 in the match tasks, whose responses are withheld in
+    off. `chance` is the best that an agent that knows the task and sees no stimulus can do: 1/8 (compact, or
+    1/4 for vectors, which may point between two directions) or 1/5 (ring) where a response is always called
+    for, 1/2 in the match tasks, whose responses are withheld in
     half of the trials; averaged over tasks by their sampling weights. `oracle` averages each stimulus over
     time and does what the task says; without noise it gets 1. Also reported: `accuracy_angle`, the compact
     measure, which can be fooled by silence (no response counts as direction 0, fixation is not looked at);
@@ -178,10 +179,10 @@ class CognitiveBattery(Task):
         """Score in a task of the best answer that does not look at the stimuli."""
         near = TOLERANCE / np.pi
         if self.settings.snaps:
-            number = self.settings.directions
-            near = float(
-                (circular_distance(TWO_PI * np.arange(number) / number, np.zeros(())) < TOLERANCE).mean()
-            )
+            directions = TWO_PI * np.arange(self.settings.directions) / self.settings.directions
+            # A vector may point between two directions, and be near enough to both.
+            answers = directions if self.writer.outputs.is_discrete else TWO_PI * np.arange(720) / 720
+            near = float((circular_distance(answers[:, None], directions) < TOLERANCE).mean(1).max())
         withheld = self.sampler.withheld_share(component)
         return max(withheld, (1.0 - withheld) * near)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plastic_envs.cognitive_circle import TWO_PI, circular_distance, opposite
+from plastic_envs.cognitive_circle import TWO_PI, circular_distance, nearest_direction, opposite
 from plastic_envs.cognitive_settings import CognitiveSettings
 from plastic_envs.cognitive_stimuli import (
     MAX_STIMULI,
@@ -99,6 +99,8 @@ def _grid(settings: CognitiveSettings, task: CognitiveTask, conditions: npt.NDAr
         modality = np.zeros((len(conditions), 2), dtype=np.int64)
         if task.strengths == "unit":
             modality[:, : len(others)] = np.stack(others, axis=-1)
+            if settings.modality_diff and len(others) > 1:
+                modality[:, 1] = 1 - modality[:, 0]
         unit_strengths(task, modality, strengths)
         return Stimuli(theta, strengths, match)
     low, width = (0.5, 1.0) if task.family == "delaydm" else (0.8, 0.4)
@@ -133,10 +135,13 @@ def _psychometric(
     if len(task.shown) > 1:
         theta[:, 1] = np.mod(column("theta2"), TWO_PI)
     match = np.full(len(conditions), NOT_ASKED)
+    seen = theta
+    if settings.snaps and not settings.compatible_nonmatch:  # what is shown decides
+        seen = TWO_PI / settings.directions * nearest_direction(theta, settings.directions)
     if task.locations == "match":
-        match[:] = circular_distance(theta[:, 0], theta[:, 1]) < PSYCHOMETRIC_MATCH
+        match[:] = circular_distance(seen[:, 0], seen[:, 1]) < PSYCHOMETRIC_MATCH
     elif task.locations == "category":
-        match[:] = (theta[:, 0] < np.pi) == (theta[:, 1] < np.pi)
+        match[:] = (seen[:, 0] < np.pi) == (seen[:, 1] < np.pi)
     strengths = no_strengths(settings, len(conditions))
     if task.rule == "stronger":
         pairs = np.stack([column("gamma1"), column("gamma2")], axis=1)  # (b, stimulus[, modality])
@@ -144,5 +149,7 @@ def _psychometric(
         first = np.full(len(conditions), task.attended[0])
         strengths[:, :2, :2] = attended_only(settings, task, first, pairs)
     else:
-        unit_strengths(task, np.zeros((len(conditions), 2), dtype=np.int64), strengths)
+        modality = np.zeros((len(conditions), 2), dtype=np.int64)
+        modality[:, 1] = settings.modality_diff
+        unit_strengths(task, modality, strengths)
     return Stimuli(theta, strengths, match)

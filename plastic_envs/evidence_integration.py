@@ -244,7 +244,8 @@ def _untied_counts(num_classes: int, length: int) -> npt.NDArray[np.int64]:
     """
     size = (length + 1) ** num_classes
     if size > _MOST_TABLE:
-        raise ValueError(f"num_tokens={length + 1} for {num_classes} classes: expected at most 125.")
+        most = int(np.floor(_MOST_TABLE ** (1.0 / num_classes) + 1e-9))
+        raise ValueError(f"num_tokens={length + 1} for {num_classes} classes: expected at most {most}.")
     ways = np.indices((length + 1,) * num_classes).reshape(num_classes, -1).T
     ways = ways[ways.sum(1) <= length]
     ordered = np.sort(ways, axis=1)

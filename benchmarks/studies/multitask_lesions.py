@@ -170,7 +170,8 @@ def _changed_bits(network: MPN, episodes: Episodes) -> int:
     """Numbers among the outputs that are not the same once nothing is frozen and nothing taken away."""
     (layer,) = network.plastic
     same = lesioned(network, Lesion.nothing((layer.out_features, layer.in_features)))
-    same.plastic[0].freeze(torch.zeros(layer.weight.shape, dtype=torch.bool))
+    # `freeze` itself would drop a mask that holds nothing.
+    same.plastic[0].frozen = torch.zeros_like(layer.weight, dtype=torch.bool)
     before, after = (outputs_of(n, episodes).view(np.uint32) for n in (network, same))
     return int((before != after).sum())
 

@@ -62,8 +62,7 @@ _AGENTS: dict[str, dict[str, Any]] = {
     "rnn": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100}},
     "rnn-kept": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100, "keep_activity": True}},
 }
-# One of each of the others: where activity is reset between trials they forget all, and where not they learn no
-# more in this budget.
+# One of each of the others: none of them leaves chance in this budget, whether its activity is reset or kept.
 _SEEDS = {PLASTIC: (0, 1, 2), "gru": (0,), "gru-kept": (0,), "rnn": (0,), "rnn-kept": (0,)}
 _SPOKEN = {
     PLASTIC: "neuromodulated",

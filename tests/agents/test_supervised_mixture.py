@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 
 import plastic_agents
+from plastic_agents.base import NetworkAgent
 from plastic_agents.gradient import Plateau
 from plastic_agents.supervised import SupervisedConfig, SupervisedLearner, supervised_loss
 from plastic_envs.core import Episodes, Task
@@ -287,3 +288,39 @@ def test_runs_from_before_mixtures_can_be_resumed() -> None:
     assert isinstance(agent.learner, SupervisedLearner)
     agent.learner.load_extra_state({"optimizer": None})
     agent.learn()
+
+
+def test_plateau_acts_on_negative_costs_and_never_raises_the_rate() -> None:
+    plateau = Plateau(1.0, 0.5, 2, 1e-8)
+    for _ in range(7):
+        plateau.note(-0.5)
+    assert plateau.rate == 0.25
+    low = Plateau(1e-12, 0.5, 0, 1e-8)
+    low.note(1.0)
+    low.note(1.0)
+    assert low.rate == 1e-12
+
+
+def test_learning_goes_on_where_it_stopped_in_the_same_process() -> None:
+    """Stopping by a callback and learning on gives the weights of an unbroken run, moments included."""
+
+    class Stop:
+        def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None: ...
+
+        def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
+            return False if update == 3 else None
+
+    def fresh() -> NetworkAgent:
+        made = plastic_agents.make(
+            "rnn", "PlasticGraph-disjoint-v0", hidden_size=4, learner={"updates": 6, "batch_size": 2}
+        )
+        assert isinstance(made, NetworkAgent)
+        return made
+
+    whole, broken = fresh(), fresh()
+    whole.learn()
+    broken.learn(callback=Stop())
+    assert broken.learner.update == 3
+    broken.learn()
+    for name, weights in whole.network.state_dict().items():
+        assert torch.equal(weights, broken.network.state_dict()[name]), name

@@ -453,3 +453,19 @@ def test_psychometric_conditions():
     match = CognitiveBattery("dmsgo", dialect="ring", mode="psychometric", psychometric=degrees).conditions()
     assert match.facts["match"].tolist() == [1, 0]  # 5 degrees
     assert (match.facts["epoch_starts"][0] * 20).tolist() == [0, 500, 800, 2000, 2000, 2000, 2500]
+
+
+def test_what_is_shown_decides_whether_stimuli_match() -> None:
+    """Spec 9.3: stimuli that snap to one direction match; categories are those of what is shown."""
+    near = CognitiveBattery("dmsgo", mode="psychometric", psychometric={"theta1": [0.1], "theta2": [0.3]})
+    across = CognitiveBattery("dmcgo", mode="psychometric", psychometric={"theta1": [0.5], "theta2": [3.1]})
+    assert near.sample(np.random.default_rng(0), 1).facts["match"].tolist() == [1]
+    assert across.sample(np.random.default_rng(0), 1).facts["match"].tolist() == [0]
+
+
+@pytest.mark.parametrize("mode", ["random_batch", "test"])
+def test_modality_diff_holds_for_match_tasks_in_every_mode(mode: str) -> None:
+    """Spec 2.2: the second stimulus of a match task is in the other modality."""
+    task = CognitiveBattery("dmsgo", modality_diff=True, mode=mode)
+    modality = task.sample(np.random.default_rng(0), 100).facts["modality"][:, :2]
+    assert (modality[:, 0] != modality[:, 1]).all()
