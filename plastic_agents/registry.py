@@ -167,6 +167,13 @@ def _leaky_softplus(task: Task, num_units: int = 100, **arguments: Any) -> Netwo
 def _mpn(task: Task, hidden_size: int = 100, **arguments: Any) -> Network[Any]:
     if "m_time_scale_ms" not in arguments:
         arguments = {"lambda_max": 0.99, **arguments}
+    elif "dt_ms" not in arguments:
+        if task.step_ms is None:
+            raise ValueError(
+                f"m_time_scale_ms={arguments['m_time_scale_ms']}: steps of {type(task).__name__} have no "
+                "duration; give lambda_max, or dt_ms too."
+            )
+        arguments = {**arguments, "dt_ms": task.step_ms}
     return MPN(task.observation_space.shape[0], hidden_size, _num_outputs(task), **arguments)
 
 

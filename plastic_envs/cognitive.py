@@ -156,7 +156,8 @@ class CognitiveBattery(Task):
         self.sampler, self.writer = TrialSampler(self.settings), TrialWriter(self.settings)
         self.fields = self.writer.fields
         self.components = self.settings.names if len(self.settings.names) > 1 else ()
-        self.step_time = self.settings.step_ms / self.settings.tau_ms
+        self.step_ms = self.settings.step_ms
+        self.step_time = self.step_ms / self.settings.tau_ms
         self.observation_space = self._observation_space()
         outputs = self.writer.outputs
         if outputs.is_discrete:

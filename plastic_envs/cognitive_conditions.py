@@ -135,7 +135,7 @@ def _psychometric(
     if len(task.shown) > 1:
         theta[:, 1] = np.mod(column("theta2"), TWO_PI)
     match = np.full(len(conditions), NOT_ASKED)
-    seen = theta
+    seen: npt.NDArray[np.float64] = theta
     if settings.snaps and not settings.compatible_nonmatch:  # what is shown decides
         seen = TWO_PI / settings.directions * nearest_direction(theta, settings.directions)
     if task.locations == "match":

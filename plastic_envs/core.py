@@ -145,6 +145,7 @@ class Task(ABC):
         closed_loop: Whether actions change what is seen later, so that an agent must be stepped.
         step_time: Duration of a step in units of a neuron's time constant, where the task runs in continuous
             time.
+        step_ms: Duration of a step in milliseconds, where steps have one.
         objective: What the reward is, where it has a closed form that learners may use: "squared_error"
             (minus the squared distance of action and target) or "log_likelihood" (of a target of 0 or 1,
             given its probability).
@@ -163,6 +164,7 @@ class Task(ABC):
     association: Association | None = None
     closed_loop: bool = False
     step_time: float | None = None
+    step_ms: float | None = None
     objective: str | None = None
     info_facts: tuple[str, ...] = ()
     components: tuple[str, ...] = ()

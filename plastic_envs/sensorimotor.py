@@ -96,6 +96,7 @@ class SensorimotorTask(Task):
             raise ValueError(f"epochs={epochs}: expected durations of {PERIODS}, in ms.")
         self.dt_ms, self.num_images, self.image_dim = float(dt_ms), num_images, image_dim
         self.epochs = Epochs(*(float(duration) for duration in epochs))
+        self.step_ms = self.dt_ms
         self.step_time = self.dt_ms / TAU_MS
         self.trial_periods = np.repeat(np.arange(4, dtype=np.int8), self.epochs.steps(self.dt_ms))
         self.fields = (Field("image", 0, image_dim), Field("fixation", image_dim, 1))

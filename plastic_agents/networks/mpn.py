@@ -42,7 +42,7 @@ class MPNLayer(nn.Module):
         lambda_max: Largest share of M kept per step, in (0, 1]; lambda starts there (a matrix: at a share of
             it, uniform between 0 and 1), and is clamped to [0, lambda_max] by `constrain`. None: 0.95.
         m_time_scale_ms: M's time constant, which gives lambda_max = 1 - dt_ms / m_time_scale_ms.
-        dt_ms: Duration of a step.
+        dt_ms: Duration of a step; the agent `mpn` takes the task's own.
         lambda_shape: As `eta_shape`.
         lambda_trained: Whether lambda is trained.
         initialisation: Of W, a name in `networks.initial.INITIALISATIONS`.

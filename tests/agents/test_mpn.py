@@ -11,6 +11,7 @@ import torch
 
 import plastic_agents
 import plastic_envs
+from plastic_agents.base import NetworkAgent
 from plastic_agents.functional import mpn as mpn_module
 from plastic_agents.functional.activations import ACTIVATIONS, activation
 from plastic_agents.functional.mpn import Rule, Synapses, fast_path_serves, run, run_loop, step
@@ -448,3 +449,13 @@ def test_the_agent_learns_by_the_compiled_form(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(mpn_module, "run_loop", refuse)
     agent.learn()
     assert agent.learner.update == 3
+
+
+def test_time_scale_goes_with_the_steps_of_the_task() -> None:
+    """mpn.md 1: lambda_max = 1 - dt / m_time_scale; dt is the task's."""
+    for env_id, expected in (("Cognitive-dm1-v0", 0.95), ("Cognitive-delaygo-v0", 0.9)):
+        agent = plastic_agents.make("mpn", env_id, hidden_size=3, m_time_scale_ms=400)
+        assert isinstance(agent, NetworkAgent)
+        assert agent.network.plastic[0].lambda_max == pytest.approx(expected)
+    with pytest.raises(ValueError, match="steps of GraphWalk have no duration; give lambda_max"):
+        plastic_agents.make("mpn", "PlasticGraph-disjoint-v0", m_time_scale_ms=400)
