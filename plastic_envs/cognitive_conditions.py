@@ -137,7 +137,8 @@ def _psychometric(
     match = np.full(len(conditions), NOT_ASKED)
     seen: npt.NDArray[np.float64] = theta
     if settings.snaps and not settings.compatible_nonmatch:  # what is shown decides
-        seen = TWO_PI / settings.directions * nearest_direction(theta, settings.directions)
+        step = TWO_PI / settings.directions
+        seen = np.asarray(step * nearest_direction(theta, settings.directions), dtype=np.float64)
     if task.locations == "match":
         match[:] = circular_distance(seen[:, 0], seen[:, 1]) < PSYCHOMETRIC_MATCH
     elif task.locations == "category":
