@@ -104,8 +104,8 @@ def of_plastic(runs: Sequence[Results]) -> list[Drawn]:
             "reinstatement",
             "What is active in the trial that first shows D, E: cosines with the recoded items, with the "
             "written pattern, and with the plain items; and the recoded items at the response step by pair "
-            "shown (first network).",
-            _reinstatement(runs[0]),
+            "shown (the network with the best score).",
+            _reinstatement(max(runs, key=lambda run: float(run.metrics["accuracy"]))),
         ),
         (
             "decoding",
