@@ -69,9 +69,10 @@ _IN_CONTEXT: dict[str, dict[str, Any]] = {
         "updates": 3000,
         "learner.learning_rate": 2e-3,
     },
+    "mpn": {"learner.batch_size": 64, "updates": 1800, "learner.learning_rate": 3e-3},
 }
 
-_IN_CONTEXT_SEEDS = {"gru": (0,), "neuromodulated": (0,)}
+_IN_CONTEXT_SEEDS = {"gru": (0,), "neuromodulated": (0,), "mpn": (0,)}
 """Of slow ones; three of the others."""
 
 
