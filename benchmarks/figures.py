@@ -24,7 +24,10 @@ from plastic_agents.registry import AGENTS
 
 __all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "styled", "training_curves"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000",
+    "#882255", "#44AA99", "#999933", "#AA4499", "#661100",
+)  # fmt: skip
 GREY = "#6b6b6b"
 
 _STYLE: Any = {
