@@ -151,10 +151,12 @@ def make_parser(agent: str = RunConfig.agent, method: str | None = None) -> Argu
 def parse(arguments: Sequence[str] | None = None) -> RunConfig:
     """Settings from command-line arguments (default: the process's own), files named by `--config` included.
 
+    Names of settings may be written with hyphens: `--eval-episodes` is `--eval_episodes`.
+
     Exits with a message, as argparse does, where an argument is unknown or has a value of the wrong type or
     range.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [_with_underscores(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     early = [text for text in given if text not in ("-h", "--help") and not text.startswith("--print_config")]
     chosen = _choice_parser().parse_args(early)
     try:
@@ -162,6 +164,14 @@ def parse(arguments: Sequence[str] | None = None) -> RunConfig:
         return _instantiate(parser, parser.parse_args(given))
     except ValueError as error:
         _base_parser().error(str(error))
+
+
+def _with_underscores(text: str) -> str:
+    """An option with its name as it is spelled in the settings; anything else as it is."""
+    if not text.startswith("--"):
+        return text
+    name, sign, value = text[2:].partition("=")
+    return f"--{name.replace('-', '_')}{sign}{value}"
 
 
 def from_file(path: str | Path, **overrides: Any) -> RunConfig:

@@ -153,3 +153,9 @@ def test_shipped_configs_make_a_task_and_an_agent(file: Path) -> None:
 
 def test_shipped_configs_are_all_there() -> None:
     assert sum(file.stem.startswith("graph") for file in CONFIGS) == 8
+
+
+def test_settings_may_be_written_with_hyphens() -> None:
+    config = parse(["--eval-episodes", "7", "--learner.batch-size=3", "--no-report", "--logdir", "a-b--c"])
+    assert (config.eval_episodes, config.learner.batch_size, config.report) == (7, 3, False)
+    assert str(config.logdir) == "a-b--c"
