@@ -24,35 +24,9 @@ __all__ = ["ActorCriticConfig", "ActorCriticLearner", "ActorCriticLoss", "actor_
 
 @dataclass(frozen=True)
 class ActorCriticConfig(GradientConfig):
-    """Settings of the actor-critic learner.
+    """Settings of the actor-critic learner, beside those of every `GradientConfig`.
 
     Attributes:
-        updates: Number of updates, each on a batch of fresh episodes.
-        batch_size: Episodes per update.
-        evaluate_every: Updates between evaluations on the validation split; the best of those networks is
-            kept.
-        validation_episodes: Episodes per such evaluation, the same ones each time.
-        log_every: Updates between log rows.
-        watch_test: Score the test split too at each evaluation. Nothing is chosen by it.
-        learning_rate: Adam's step size at the start.
-        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
-            keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has not fallen
-            for more than `plateau_patience` evaluations.
-        final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
-        max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
-        weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
-        epsilon: Adam's epsilon, added to the root of the second moment.
-        burn_in: First updates in which everything is worked out but no step is taken.
-        plateau_factor: Share of the learning rate that is left after a plateau.
-        plateau_patience: Evaluations without a fall (by at least 0.01 %) that are put up with.
-        least_rate: Lowest learning rate of a plateau schedule.
-        weight_penalty: Factor on half the sum of squares of the network's `penalised_parameters`.
-        trained: What of the network is trained, such as ["readout.*", "embedding.weight[:, -1]"]; see
-            `plastic_agents.partial`. Empty: all of it.
-        stop_score: Stop once the validation score has been at least this in `stop_evaluations` evaluations on
-            end; None: make all updates.
-        stop_evaluations: How many.
-        stop_after: Updates before which it is not stopped.
         discount: Share of a reward's worth that is left one step earlier.
         credit: Whose actions the policy learns from: those at steps where the action has an effect
             (`Task.loss_weights`; "response"), or those of all steps ("all", as published; the rest is noise).

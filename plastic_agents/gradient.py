@@ -26,7 +26,7 @@ __all__ = ["GradientConfig", "GradientLearner", "Plateau"]
 
 @dataclass(frozen=True)
 class GradientConfig(LearnerConfig):
-    """Settings of every learner that follows a gradient with Adam.
+    """Settings of every learner that follows a gradient with Adam, beside those of `LearnerConfig`.
 
     Attributes:
         learning_rate: Adam's step size at the start.

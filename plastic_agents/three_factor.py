@@ -28,17 +28,10 @@ _ANNEALED_TO = 0.01  # of the rate at the start, as published
 
 @dataclass(frozen=True)
 class ThreeFactorConfig(LearnerConfig):
-    """Settings of the three-factor learner.
+    """Settings of the three-factor learner, beside those of every `LearnerConfig`.
 
     Attributes:
-        updates: Number of updates, each on a batch of fresh episodes.
         batch_size: Episodes per update; where time is continuous they are lived one after the other.
-        evaluate_every: Updates between evaluations on the validation split; the best of those networks is
-            kept.
-        validation_episodes: Episodes per such evaluation, the same ones each time.
-        log_every: Updates between log rows.
-        watch_test: Score the test split too at each evaluation (`test/...`). It is only watched: nothing is
-            chosen by it.
         rule: "three-factor", or one of the rules to compare it with: "decoder-only" (W, U and b stay as they
             are), "reward-independent" (the reward in the rule is a constant), "node-perturbation" (the noise
             itself, filtered, is the eligibility), "exact-gradient" (the gradient of the reward along the path
