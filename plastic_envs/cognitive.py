@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.cognitive_circle import TWO_PI, circular_distance
+from plastic_envs.cognitive_circle import circular_distance, evenly_spaced
 from plastic_envs.cognitive_coding import LARGEST_NOISE, TOLERANCE
 from plastic_envs.cognitive_sampling import TrialSampler
 from plastic_envs.cognitive_scores import rule_right, should_fixate, trial_figures
@@ -149,6 +149,7 @@ class CognitiveBattery(Task):
     """
 
     periods = EPOCHS
+    pictures = "plastic_envs.cognitive_render:trial"
     info_facts = ("component", "location", "cost", "length")
 
     def __init__(self, tasks: str | Sequence[str] = "everything", **settings: Any) -> None:
@@ -180,10 +181,10 @@ class CognitiveBattery(Task):
         """Score in a task of the best answer that does not look at the stimuli."""
         near = TOLERANCE / np.pi
         if self.settings.snaps:
-            directions = TWO_PI * np.arange(self.settings.directions) / self.settings.directions
+            right = evenly_spaced(self.settings.directions)
             # A vector may point between two directions, and be near enough to both.
-            answers = directions if self.writer.outputs.is_discrete else TWO_PI * np.arange(720) / 720
-            near = float((circular_distance(answers[:, None], directions) < TOLERANCE).mean(1).max())
+            answers = right if self.writer.outputs.is_discrete else evenly_spaced(720)
+            near = float((circular_distance(answers[:, None], right) < TOLERANCE).mean(1).max())
         withheld = self.sampler.withheld_share(component)
         return max(withheld, (1.0 - withheld) * near)
 
@@ -386,20 +387,6 @@ class CognitiveBattery(Task):
         return names.index(task)
 
     # ---- pictures ----------------------------------------------------------------------------------
-
-    def render_frame(
-        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
-    ) -> npt.NDArray[np.uint8]:
-        """Inputs, target and actions over time, epochs shaded; what is still to come is pale."""
-        from plastic_envs.cognitive_render import trial_frame  # matplotlib is slow to import
-
-        return trial_frame(self, episodes, row, step, actions)
-
-    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-        """The same in a few lines of text."""
-        from plastic_envs.cognitive_render import trial_text
-
-        return trial_text(self, episodes, row, step, actions)
 
     def plot_trial(
         self,

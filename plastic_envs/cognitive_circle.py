@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TWO_PI", "circular_distance", "nearest_direction", "opposite"]
+__all__ = ["TWO_PI", "circular_distance", "evenly_spaced", "nearest_direction", "opposite"]
 
 TWO_PI = 2.0 * np.pi
 
@@ -15,6 +15,11 @@ TWO_PI = 2.0 * np.pi
 def circular_distance(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Angle between directions, in [0, pi]."""
     return np.asarray(np.pi - np.abs(np.pi - np.mod(np.abs(a - b), TWO_PI)))
+
+
+def evenly_spaced(number: int) -> npt.NDArray[np.float64]:
+    """Directions 2 pi j / number, (number,)."""
+    return np.asarray(TWO_PI * np.arange(number) / number)
 
 
 def nearest_direction(theta: npt.NDArray[Any], number: int) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plastic_envs.cognitive_circle import TWO_PI, circular_distance, nearest_direction
+from plastic_envs.cognitive_circle import TWO_PI, circular_distance, evenly_spaced, nearest_direction
 from plastic_envs.cognitive_settings import CognitiveSettings
 from plastic_envs.core import Field
 from plastic_envs.streams import RowStreams
@@ -29,8 +29,7 @@ _Floats = npt.NDArray[np.float64]
 
 def bump(theta: npt.NDArray[Any], units: int) -> _Floats:
     """Tuning curves of a ring's units at angles (...) in radians, with a peak of 1: (..., units)."""
-    preferred = TWO_PI * np.arange(units) / units
-    distance = circular_distance(np.asarray(theta)[..., None], preferred)
+    distance = circular_distance(np.asarray(theta)[..., None], evenly_spaced(units))
     return np.asarray(np.exp(-0.5 * np.square(distance / TUNING_WIDTH)))
 
 
@@ -52,9 +51,8 @@ class StimulusCode:
     def __init__(self, kind: str, directions: int, snaps: bool) -> None:
         self.kind, self.directions, self.snaps = kind, directions, snaps
         self.size = {"pair": 2, "rectified": 4, "ring": directions}[kind]
-        at = TWO_PI * np.arange(directions) / directions
-        self._of_direction = self._unit_code(at)
-        fine = TWO_PI * np.arange(_SUBDIVISIONS * directions) / (_SUBDIVISIONS * directions)
+        self._of_direction = self._unit_code(evenly_spaced(directions))
+        fine = evenly_spaced(_SUBDIVISIONS * directions)
         self._fine, self._templates = fine, bump(fine, directions).T if kind == "ring" else np.zeros((0, 0))
 
     def _unit_code(self, theta: _Floats) -> _Floats:
@@ -106,7 +104,7 @@ class OutputCode:
         self.num_outputs = 1 + (self.directions if self.is_discrete or self.is_ring else 2)
         # What the compact measure rounds angles to; a ring has no directions of its own, and takes its eight.
         self.measured_directions = 8 if self.is_ring else self.directions
-        units = np.exp(1j * TWO_PI * np.arange(self.directions) / self.directions)
+        units = np.exp(1j * evenly_spaced(self.directions))
         self._units = units
         self._ring_gain = TUNING_PEAK * float((bump(np.zeros(()), self.directions) * units.real).sum())
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plastic_envs.cognitive_circle import TWO_PI, circular_distance
+from plastic_envs.cognitive_circle import circular_distance, evenly_spaced
 from plastic_envs.cognitive_coding import TOLERANCE, OutputCode, StimulusCode, add_noise, observation_fields
 from plastic_envs.cognitive_sampling import Trials
 from plastic_envs.cognitive_settings import CognitiveSettings
@@ -62,7 +62,7 @@ class TrialWriter:
             [settings.label_strength and task.family == "delaydm" for task in tasks]
         )
         self._cost = np.array([COST_BEFORE] * GO1 + [0.0, COST_AFTER, 0.0], dtype=np.float32)
-        self._angles = TWO_PI * np.arange(settings.directions) / settings.directions
+        self._angles = evenly_spaced(settings.directions)
         self._period = np.array([*_EPOCH_OF, 0], dtype=np.int8)
 
     def write(self, trials: Trials, noise: RowStreams) -> Episodes:

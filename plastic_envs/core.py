@@ -9,8 +9,9 @@ the actions.
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol
 
@@ -153,6 +154,9 @@ class Task(ABC):
         components: Names of the tasks that a mixture draws from, one per episode; empty where it is no
             mixture. A mixture's episodes have `facts["component"]` (B,), the number of each one's task, and
             its metrics a list `accuracy_by_component`, in this order, NaN for a task without episodes.
+        pictures: Where it is drawn: "module:name" of functions `<name>_frame` and `<name>_text`, both with
+            arguments (task, episodes, row, step, actions). None: nowhere, unless `render_frame` and
+            `render_text` are written anew.
         score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
         chance: Score of an agent that knows the rules but has seen nothing.
     """
@@ -168,6 +172,7 @@ class Task(ABC):
     objective: str | None = None
     info_facts: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
+    pictures: str | None = None
     score_name: str = "accuracy"
     chance: float
     _reset_steps: npt.NDArray[np.bool_] | None = None  # (T,), once it has been asked for
@@ -285,11 +290,24 @@ class Task(ABC):
         self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
     ) -> npt.NDArray[np.uint8]:
         """Picture (H, W, 3) of an episode at a step, with the actions (step, ...) taken so far."""
-        raise LookupError(f"{type(self).__name__} has no picture; use render_mode='ansi' or None.")
+        if self.pictures is None:
+            raise LookupError(f"{type(self).__name__} has no picture; use render_mode='ansi' or None.")
+        frame: npt.NDArray[np.uint8] = self._drawn_by("frame")(self, episodes, row, step, actions)
+        return frame
 
     def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
         """The same in a few lines of text."""
-        raise LookupError(f"{type(self).__name__} has no text form; use render_mode=None.")
+        if self.pictures is None:
+            raise LookupError(f"{type(self).__name__} has no text form; use render_mode=None.")
+        text: str = self._drawn_by("text")(self, episodes, row, step, actions)
+        return text
+
+    def _drawn_by(self, form: str) -> Callable[..., Any]:
+        """What draws this task; imported when first asked for, as matplotlib is slow to import."""
+        assert self.pictures is not None
+        module, _, name = self.pictures.partition(":")
+        drawer: Callable[..., Any] = getattr(importlib.import_module(module), f"{name}_{form}")
+        return drawer
 
     # ---- the same task otherwise ------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class GraphTask(Task):
     """
 
     periods = ("acquire", "predict")
+    pictures = "plastic_envs.graph_render:graph"
 
     def __init__(
         self,
@@ -173,20 +174,6 @@ class GraphTask(Task):
     @abstractmethod
     def oracle_policy(self) -> Policy:
         """The observer whose score is the task's oracle."""
-
-    def render_frame(
-        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
-    ) -> npt.NDArray[np.uint8]:
-        """The graph with its labels, the walker, what has been seen, and the guess."""
-        from plastic_envs.graph_render import graph_frame  # matplotlib is slow to import
-
-        return graph_frame(self, episodes, row, step, actions)
-
-    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-        """The same in a few lines of text."""
-        from plastic_envs.graph_render import graph_text
-
-        return graph_text(self, episodes, row, step, actions)
 
     # ---- arrays ------------------------------------------------------------------------------------
 

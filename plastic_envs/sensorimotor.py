@@ -83,6 +83,7 @@ class SensorimotorTask(Task):
     """
 
     periods: tuple[str, ...] = PERIODS
+    pictures = "plastic_envs.sensorimotor_render:trials"
 
     def __init__(
         self, dt_ms: float, num_images: int, image_dim: int, epochs: Epochs | tuple[float, ...] | list[float]
@@ -102,6 +103,11 @@ class SensorimotorTask(Task):
         self.fields = (Field("image", 0, image_dim), Field("fixation", image_dim, 1))
         self.action_space = spaces.Discrete(num_images + 1)
         self.fixation = num_images
+
+    @property
+    def outcome_step(self) -> int:
+        """The step of a trial in which its outcome is decided: the last one of the response."""
+        return int(np.flatnonzero(self.trial_periods == RESPONSE)[-1])
 
     def describe(self) -> dict[str, Any]:
         """The arguments that make this task."""
@@ -135,22 +141,6 @@ class SensorimotorTask(Task):
             observations.reshape(steps, batch, -1), targets.reshape(steps, batch),
             scored.reshape(steps, batch).copy(),
         )  # fmt: skip
-
-    # ---- pictures ----------------------------------------------------------------------------------
-
-    def render_frame(
-        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
-    ) -> npt.NDArray[np.uint8]:
-        """Inputs, targets and actions of the trial, and the outcome of all trials so far."""
-        from plastic_envs.sensorimotor_render import trials_frame  # matplotlib is slow to import
-
-        return trials_frame(self, episodes, row, step, actions)
-
-    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-        """The same in a few lines of text."""
-        from plastic_envs.sensorimotor_render import trials_text
-
-        return trials_text(self, episodes, row, step, actions)
 
 
 class SensorimotorAssociation(SensorimotorTask):

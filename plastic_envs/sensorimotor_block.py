@@ -12,7 +12,6 @@ from plastic_envs.core import Episodes, Field, Policy
 from plastic_envs.sensorimotor import (
     PERIODS,
     PUBLISHED_EPOCHS,
-    RESPONSE,
     Epochs,
     SensorimotorTask,
     draw_images,
@@ -131,11 +130,6 @@ class SensorimotorBlock(SensorimotorTask):
         bounds[self.field("image").slice] = image_norm
         self.observation_space = spaces.Box(-bounds, bounds, dtype=np.float32)
         self.chance = 1.0 / num_images
-
-    @property
-    def outcome_step(self) -> int:
-        """The step of a trial in which its outcome is decided: the last one of the response."""
-        return int(np.flatnonzero(self.trial_periods == RESPONSE)[-1])
 
     @property
     def num_trials(self) -> int:

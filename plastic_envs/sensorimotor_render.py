@@ -62,9 +62,8 @@ def _scene(
     taken = np.full(length, _NO_ACTION, dtype=np.int64)
     taken[: len(actions)] = np.asarray(actions)[:length]
     targets = episodes.targets[:length, row]
-    decided = int(np.flatnonzero(task.trial_periods == RESPONSE)[-1])  # step of the trial
-    right = (taken == targets)[decided::size]
-    outcomes = np.where(starts + decided < step, right.astype(np.int64), -1)
+    right = (taken == targets)[task.outcome_step :: size]
+    outcomes = np.where(starts + task.outcome_step < step, right.astype(np.int64), -1)
     here = slice(trial * size, (trial + 1) * size)
     return _Scene(
         trial=trial,

@@ -118,6 +118,7 @@ class StimulusCoding(Task):
     """
 
     periods = ("drift", "held")
+    pictures = "plastic_envs.stimulus_render:stimulus"
     fields = (Field("tiles", 0, len(TILES)),)
     info_facts = ("theta",)
 
@@ -332,22 +333,6 @@ class StimulusCoding(Task):
     def oracle_policy(self) -> Policy:
         """The linear readout of the inputs, which is exact without input noise."""
         return _LinearReadout(self)
-
-    # ---- pictures -------------------------------------------------------------------------------
-
-    def render_frame(
-        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
-    ) -> npt.NDArray[np.uint8]:
-        """The angle and the answers so far on the circle, and the inputs."""
-        from plastic_envs.stimulus_render import stimulus_frame  # matplotlib is slow to import
-
-        return stimulus_frame(self, episodes, row, step, actions)
-
-    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-        """The same in a few lines of text."""
-        from plastic_envs.stimulus_render import stimulus_text
-
-        return stimulus_text(self, episodes, row, step, actions)
 
     # ---- the same task otherwise ------------------------------------------------------------------
 

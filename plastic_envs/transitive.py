@@ -111,6 +111,7 @@ class TransitiveInference(Task):
 
     closed_loop = True
     periods = ("train", "test")
+    pictures = "plastic_envs.transitive_render:trial"
     info_facts = (
         "trial", "step", "block", "first_item", "second_item", "distance", "is_adjacent", "is_test",
         "trial_start", "correct",
@@ -394,19 +395,3 @@ class TransitiveInference(Task):
         from plastic_envs.transitive_policies import ReasonerPolicy
 
         return ReasonerPolicy(self)
-
-    # ---- pictures ----------------------------------------------------------------------------------
-
-    def render_frame(
-        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
-    ) -> npt.NDArray[np.uint8]:
-        """The trial as a strip of steps, and all trials so far."""
-        from plastic_envs.transitive_render import trial_frame  # matplotlib is slow to import
-
-        return trial_frame(self, episodes, row, step, actions)
-
-    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-        """The same in a few lines of text."""
-        from plastic_envs.transitive_render import trial_text
-
-        return trial_text(self, episodes, row, step, actions)
