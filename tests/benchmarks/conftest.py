@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,32 @@ def results() -> Callable[..., Results]:
         return Results(RunConfig(agent=agent, seed=seed), metrics, curves, arrays)
 
     return made
+
+
+class InThisProcess:
+    """Stands in for a pool of processes, each of which takes seconds to start."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> InThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, call: Callable[..., None], *arguments: object) -> Future[None]:
+        done = Future[None]()
+        try:
+            call(*arguments)
+        except Exception as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        return done
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Called, has `reproduce` make its runs in this process from then on."""
+    return lambda: monkeypatch.setattr("benchmarks.reproduce.ProcessPoolExecutor", InThisProcess)

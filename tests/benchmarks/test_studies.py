@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,31 +71,12 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "fake"
 
 
-class InThisProcess:
-    """Stands in for a pool of processes, each of which takes seconds to start."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def submit(self, call: Callable[..., None], *arguments: object) -> Future[None]:
-        done = Future[None]()
-        call(*arguments)
-        done.set_result(None)
-        return done
-
-
 def rows_of(root: Path) -> dict[str, dict[str, object]]:
     return {row["quantity"]: row for row in json.loads((root / "table.json").read_text())}
 
 
 def test_a_study_is_made_once_resumed_and_made_again_from_its_networks(
-    fake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], in_this_process: Callable[[], None]
 ) -> None:
     out = tmp_path / "out"
     assert main([fake, "--out", str(out), "--retrain", "--no-reports"]) == 0
@@ -112,7 +92,7 @@ def test_a_study_is_made_once_resumed_and_made_again_from_its_networks(
     assert (rows["small-net: score"]["n"], rows["nobody: score"]["n"]) == (2, 1)
     assert rows["nobody: score"]["interval"] is None
 
-    monkeypatch.setattr("benchmarks.reproduce.ProcessPoolExecutor", InThisProcess)
+    in_this_process()
     # What is there is not made again; what was lost is.
     lost, kept = (
         root / "retrained" / "small-net" / "TransitiveInference-v0" / "neuromodulated" / f"seed-{seed}"

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -38,35 +37,10 @@ def quick(planned: Planned, updates: int = 4, hidden: int = 6) -> Planned:
     return replace(planned, settings=settings, seeds=tuple(planned.seeds)[:2], start=start)
 
 
-class InThisProcess:
-    """Stands in for a pool of processes."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def submit(self, call: Callable[..., None], *arguments: object) -> Any:
-        from concurrent.futures import Future
-
-        done = Future[None]()
-        try:
-            call(*arguments)
-        except Exception as error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
-        return done
-
-
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, in_this_process: Callable[[], None]) -> None:
     """The studies with next to no training, in this process."""
-    monkeypatch.setattr("benchmarks.reproduce.ProcessPoolExecutor", InThisProcess)
+    in_this_process()
     monkeypatch.setattr(transfer, "PROBE_EPISODES", 16)
     monkeypatch.setattr(integration, "NUM_SEQUENCES", 4)
     for module in (transfer, flex, integration):
