@@ -28,9 +28,22 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from benchmarks.results import Results
-from plastic_agents.base import Agent
+from plastic_agents.base import Agent, NetworkAgent
 
-__all__ = ["STUDIES", "MeasuringStudy", "Planned", "Row", "Study", "interval", "study"]
+__all__ = [
+    "STUDIES",
+    "Measured",
+    "MeasuringStudy",
+    "Planned",
+    "Row",
+    "Study",
+    "interval",
+    "network_agent",
+    "study",
+]
+
+Measured = tuple[dict[str, float], dict[str, npt.NDArray[Any]]]
+"""What a study has measured of an agent: metrics and arrays, by name."""
 
 STUDIES: dict[str, str] = {
     "graph-walk": "benchmarks.studies.graph_walk",
@@ -118,6 +131,17 @@ class Row:
         """The row of one value per run."""
         each = [float(v) for v in values]
         return cls(quantity, published, float(np.mean(each)), interval(each), len(each), each)
+
+
+def network_agent(agent: Agent) -> NetworkAgent:
+    """The agent, for studies of networks.
+
+    Raises:
+        TypeError: If it has no network.
+    """
+    if not isinstance(agent, NetworkAgent):
+        raise TypeError(f"agent {agent.name!r} has no network; this study measures networks.")
+    return agent
 
 
 class Study(Protocol):

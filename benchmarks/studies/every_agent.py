@@ -21,6 +21,7 @@ import plastic_envs
 from benchmarks.figures import styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
+from benchmarks.studies.sensorimotor import IN_CONTEXT_TASK
 from plastic_agents.registry import learner_class
 
 __all__ = ["DESCRIPTION", "TASKS", "figures", "plan", "table"]
@@ -40,12 +41,7 @@ TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "SensorimotorAssociation-block-v0": (
         "association in context",
         {
-            "env_kwargs": {
-                "epochs": [100, 100, 0, 100],
-                "feedback_ms": 100,
-                "image_norm": 6,
-                "fixation_weight": 0,
-            },
+            "env_kwargs": IN_CONTEXT_TASK,
             "updates": 800,
             "learner.batch_size": 64,
             "learner.learning_rate": 3e-3,

@@ -220,9 +220,9 @@ def _lesion_rows(group: str, runs: Sequence[Results]) -> list[Row]:
     names = draw.battery(runs[0]).settings.names
     frozen = np.stack([run.arrays["freeze_all/accuracy"] for run in runs])
     delayed = names.index("delaygo")
-    # Whoever always answers between two of the 8 directions is within 36 degrees of both.
-    chance = "chance (1/8; 1/4 between two directions)"
-    rows.append(Row.of(f"{group}: all of M frozen: delaygo", chance, frozen[:, delayed].tolist()))
+    chance = draw.battery(runs[0]).chance_by_component[delayed]
+    spoken = f"chance ({chance:g})"
+    rows.append(Row.of(f"{group}: all of M frozen: delaygo", spoken, frozen[:, delayed].tolist()))
     rows.append(Row.of(f"{group}: all of M frozen: mean of tasks", "", frozen.mean(1).tolist()))
     for place, share in enumerate(PRUNED_SHARES):
         pruned = [float(run.arrays["pruning/accuracy"][place].mean()) for run in runs]

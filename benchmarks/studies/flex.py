@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies.learning_curves import draw_curve, over_seeds, reach_row
+from benchmarks.studies.learning_curves import chance_of, draw_curve, over_seeds, reach_row
 
 __all__ = ["DESCRIPTION", "figures", "plan", "table"]
 
@@ -135,7 +135,7 @@ def _curves(groups: Mapping[str, Sequence[Results]], spoken: str) -> Figure:
             for agent, runs in groups.items():
                 color = COLOURS[list(_AGENTS).index(agent)]
                 draw_curve(axes, runs, color, agent, f"eval/{measure}", until)
-            axes.axhline(1 / 8, color=GREY, linestyle=":", linewidth=1, label="chance")
+            axes.axhline(chance_of(groups, measure), color=GREY, linestyle=":", linewidth=1, label="chance")
             axes.set(title=f"{title}: {words}", ylabel="validation accuracy", ylim=(0, 1.02))
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

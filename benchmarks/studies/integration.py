@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
+from benchmarks.studies import Planned, Row, network_agent
 from benchmarks.studies.learning_curves import draw_curve, reach_row
 from plastic_agents.analysis.subspaces import principal_basis, state_dimension
 from plastic_agents.base import Agent, NetworkAgent
@@ -78,8 +78,7 @@ def plan() -> list[Planned]:
 
 def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """Dimension of activity and modulation, and what sets them apart, in test sequences."""
-    if not isinstance(agent, NetworkAgent):
-        raise TypeError(f"group {group!r} holds agent {agent.name!r}; this study measures networks.")
+    agent = network_agent(agent)
     task = agent.task.with_split("test")
     episodes = task.sample(np.random.default_rng(run.config.seed), NUM_SEQUENCES)
     tokens = np.asarray(episodes.step_facts["token"]).T  # (S, T)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from benchmarks.results import Results
 from benchmarks.studies import Row
 from plastic_agents.analysis.multitask_plots import draw_mean_curve
 
-__all__ = ["draw_curve", "over_seeds", "reach_row", "updates_to"]
+__all__ = ["chance_of", "draw_curve", "over_seeds", "reach_row", "updates_to"]
 
 
 def updates_to(run: Results, share: float, tag: str = "eval/score") -> float:
@@ -58,6 +58,17 @@ def over_seeds(
     return updates, values
 
 
+def chance_of(groups: Mapping[str, Sequence[Results]], measure: str) -> float:
+    """Chance of a measure of go tasks of the battery, all groups having tasks alike.
+
+    The R rule's is the task's own (a vector may point between two directions); of the compact measure it is
+    one direction in eight.
+    """
+    if measure == "accuracy_trial":
+        return float(next(iter(groups.values()))[0].metrics["chance"])
+    return 1 / 8
+
+
 def draw_curve(
     axes: Axes,
     runs: Sequence[Results],
@@ -65,6 +76,7 @@ def draw_curve(
     label: str,
     tag: str = "eval/score",
     until: int | None = None,
+    shows_seeds: bool = False,
 ) -> None:
     """Mean over seeds and its standard error, if any run has the figure.
 
@@ -75,8 +87,9 @@ def draw_curve(
         label: Its name.
         tag: Of the figure.
         until: Last update shown; None: all.
+        shows_seeds: Draw every seed too.
     """
     updates, values = over_seeds(runs, tag)
     shown = updates <= (until if until is not None else np.inf)
     if len(values) and shown.any():
-        draw_mean_curve(axes, updates[shown], values[:, shown], color, label)
+        draw_mean_curve(axes, updates[shown], values[:, shown], color, label, shows_seeds)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 import plastic_envs
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
+from benchmarks.studies.learning_curves import draw_curve
 from benchmarks.studies.multitask_lesions import KINDS, PRUNED_SHARES
 from benchmarks.studies.multitask_measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
 from plastic_agents.analysis import multitask_plots as plots
@@ -96,11 +97,7 @@ def learning(groups: Mapping[str, Sequence[Results]], goals: Mapping[str, float]
         for row, last in enumerate((None, first)[:rows]):
             axes = panels[row, column]
             for (group, runs), colour in zip(groups.items(), COLOURS, strict=False):
-                curves = [r.curves[f"eval/{measure}"] for r in runs if f"eval/{measure}" in r.curves]
-                if curves:
-                    shortest = min(len(curve.values) for curve in curves)
-                    values = np.stack([curve.values[:shortest] for curve in curves])
-                    plots.draw_mean_curve(axes, curves[0].updates[:shortest], values, colour, group, True)
+                draw_curve(axes, runs, colour, group, f"eval/{measure}", shows_seeds=True)
             axes.axhline(goal, color=GREY, linestyle=":", linewidth=1)
             axes.set(ylim=(0, 1.02), ylabel="share right", title=measure.replace("_", " by ").capitalize())
             if last:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator
-from benchmarks.studies.multitask_measures import Measured, trials_of
+from benchmarks.studies import Measured
+from benchmarks.studies.multitask_measures import trials_of
 from plastic_agents.analysis.fixed_points import (
     FixedPoints,
     Search,

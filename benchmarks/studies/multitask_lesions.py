@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator
-from benchmarks.studies.multitask_measures import Effort, Measured, outputs_of, trials_of, unpacked
+from benchmarks.studies import Measured
+from benchmarks.studies.multitask_measures import Effort, outputs_of, trials_of, unpacked
 from plastic_agents.analysis.lesions import (
     PRUNED_SHARES,
     Lesion,

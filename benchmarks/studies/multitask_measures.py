@@ -17,13 +17,14 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator
+from benchmarks.studies import Measured, network_agent
 from plastic_agents.analysis import task_variance as variance
 from plastic_agents.analysis.cluster_scores import shared_units
 from plastic_agents.analysis.clusters import Clustering, cluster, cluster_groups, minibatch_groups
 from plastic_agents.analysis.state_shift import StateShift, state_shift
 from plastic_agents.analysis.statistics import Line
 from plastic_agents.analysis.subspaces import cross_variance, principal_basis, state_dimension
-from plastic_agents.base import Agent, NetworkAgent
+from plastic_agents.base import Agent
 from plastic_agents.networks.base import Network
 from plastic_agents.networks.mpn import MPN
 from plastic_envs.cognitive import CognitiveBattery
@@ -33,7 +34,6 @@ from plastic_envs.core import Episodes
 __all__ = [
     "REPRESENTATIONS",
     "Effort",
-    "Measured",
     "accuracies",
     "battery_of",
     "clusters",
@@ -51,7 +51,6 @@ __all__ = [
     "unpacked_shift",
 ]
 
-Measured = tuple[dict[str, float], dict[str, npt.NDArray[Any]]]
 Floats = npt.NDArray[np.float64]
 
 REPRESENTATIONS = ("inputs", "hidden", "modulation")
@@ -103,9 +102,7 @@ def network_of(agent: Agent) -> Network[Any]:
     Raises:
         TypeError: If it has none.
     """
-    if not isinstance(agent, NetworkAgent):
-        raise TypeError(f"agent {agent.name!r} has no network; this study measures networks.")
-    return agent.network
+    return network_agent(agent).network
 
 
 def battery_of(agent: Agent) -> CognitiveBattery:

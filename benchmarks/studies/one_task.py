@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
 from benchmarks.studies import multitask_figures as draw
+from benchmarks.studies.learning_curves import reach_row
 from benchmarks.studies.multitask_fixed_points import PointsEffort, fixed_points
 from benchmarks.studies.multitask_measures import battery_of, network_of
 from plastic_agents.base import Agent
 from plastic_agents.networks.mpn import MPN
 
-__all__ = ["DESCRIPTION", "EFFORT", "figures", "first_reached", "measure", "plan", "table"]
+__all__ = ["DESCRIPTION", "EFFORT", "figures", "measure", "plan", "table"]
 
 DESCRIPTION = "one delayed-response task: how soon it is learned, and the fixed points of the synapses' state"
 EFFORT = PointsEffort()
@@ -63,24 +63,16 @@ def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], d
     return fixed_points(network, battery, battery.settings.names[0], run.config.seed, EFFORT)
 
 
-def first_reached(run: Results, measure: str, goal: float) -> float:
-    """First update whose evaluation reached a goal; NaN if none did."""
-    curve = run.curves.get(f"eval/{measure}")
-    if curve is None or not (curve.values >= goal).any():
-        return float("nan")
-    return float(curve.updates[np.argmax(curve.values >= goal)])
-
-
 def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
     """What was found; `n` is a number of networks."""
     rows: list[Row] = []
     for group, runs in results.items():
         for measure, goal in _GOALS.items():
             spoken = measure.replace("_", " by ")
-            updates = [first_reached(run, measure, goal) for run in runs]
-            within = [float(update <= _IN_TIME) for update in updates]  # NaN is not
+            reached = reach_row(f"{group}: updates to {spoken} {goal}", "", runs, goal, f"eval/{measure}")
+            within = [float(update <= _IN_TIME) for update in reached.each]  # NaN is not
             rows += [
-                Row.of(f"{group}: updates to {spoken} {goal}", "", updates),
+                reached,
                 Row.of(f"{group}: share of seeds with {spoken} {goal} within {_IN_TIME} updates", "", within),
             ]
         for name in ("accuracy_trial", "accuracy_angle", "accuracy_response", "train_seconds", "params_slow"):

@@ -20,7 +20,7 @@ from benchmarks.studies import sensorimotor_figures as draw
 from benchmarks.studies.sensorimotor_measures import measure_perturbation, measure_sequence
 from plastic_agents.base import Agent
 
-__all__ = ["DESCRIPTION", "RUN_TYPES", "figures", "measure", "plan", "table"]
+__all__ = ["DESCRIPTION", "IN_CONTEXT_TASK", "RUN_TYPES", "figures", "measure", "plan", "table"]
 
 DESCRIPTION = "learning to learn sensorimotor associations: a thousand problems by gradient, or in context"
 RUN_TYPES = {
@@ -44,7 +44,7 @@ _SEQUENCE: dict[str, Any] = {
 _PERTURBATIONS = {"control-20ms": "control", "ss-20ms": "stimulus", "ds-20ms": "decision"}
 # The block's trials are short (4 steps: sample, delay, response, feedback), since trials are what is counted;
 # the image comes back with the outcome, and what is learned by back-propagation is the response only.
-_IN_CONTEXT_TASK = {
+IN_CONTEXT_TASK = {
     "epochs": [100, 100, 0, 100],
     "feedback_ms": 100,
     "image_norm": 6,
@@ -88,7 +88,7 @@ def plan() -> list[Planned]:
         *(
             Planned(
                 f"block-{agent}",
-                {"agent": agent, "env": _BLOCK, "env_kwargs": _IN_CONTEXT_TASK, "device": "cpu", **settings},
+                {"agent": agent, "env": _BLOCK, "env_kwargs": IN_CONTEXT_TASK, "device": "cpu", **settings},
                 seeds=_IN_CONTEXT_SEEDS.get(agent, range(3)),
             )
             for agent, settings in _IN_CONTEXT.items()

@@ -22,10 +22,10 @@ from benchmarks.evaluation import evaluate
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies.learning_curves import draw_curve, reach_row
+from benchmarks.studies.learning_curves import chance_of, draw_curve, reach_row
+from benchmarks.studies.multitask_measures import battery_of, network_of
 from plastic_agents.analysis.rule_vectors import decompose_rule, rule_cosines
-from plastic_agents.base import Agent, NetworkAgent
-from plastic_envs.cognitive import CognitiveBattery
+from plastic_agents.base import Agent
 
 __all__ = ["DESCRIPTION", "figures", "measure", "plan", "table"]
 
@@ -133,11 +133,10 @@ def _parts(group: str) -> tuple[bool, str, str]:
 
 def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """Geometry of the rule inputs, and what the new one is worth without what is new in it."""
-    if not isinstance(agent, NetworkAgent) or not isinstance(agent.task, CognitiveBattery):
-        raise TypeError(f"group {group!r} holds agent {agent.name!r}; this study measures networks.")
+    network, battery = network_of(agent), battery_of(agent)
     is_transfer, first, name = _parts(group)
-    weights = agent.network.get_parameter(_AGENTS[name][1]).detach().cpu().numpy()
-    rules = weights[:, agent.task.field("rule").slice].astype(np.float64)  # (E, R)
+    weights = network.get_parameter(_AGENTS[name][1]).detach().cpu().numpy()
+    rules = weights[:, battery.field("rule").slice].astype(np.float64)  # (E, R)
     arrays: dict[str, npt.NDArray[Any]] = {"rule_vectors": rules, "rule_norms": np.linalg.norm(rules, axis=0)}
     if not is_transfer:
         return {}, arrays
@@ -149,7 +148,7 @@ def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], d
         metrics |= {f"rule/cosine_{task}": float(cosine), f"rule/part_{task}": float(part)}
         strengths[task] = float(part)
     # The new rule's part in the plane of the known ones, shown in its place.
-    probe = CognitiveBattery(**{**agent.task.describe(), "rules": strengths}).with_split("test")
+    probe = battery.with_settings(rules=strengths).with_split("test")
     scores, _ = evaluate(agent, probe, PROBE_EPISODES, run.config.seed)
     metrics |= {f"projected/{measure}": float(scores[measure]) for measure in _MEASURES}
     return metrics, arrays
@@ -238,7 +237,7 @@ def _curves(groups: Mapping[str, Sequence[Results]]) -> Figure:
                 if name == agent:
                     label = f"after {first}, {_SHARED}"
                     draw_curve(axes, runs, _colour(first), label, f"eval/{measure_}")
-            axes.axhline(1 / 8, color=GREY, linestyle=":", linewidth=1, label="chance")
+            axes.axhline(chance_of(groups, measure_), color=GREY, linestyle=":", linewidth=1, label="chance")
             axes.set(title=f"{agent}: {words}", ylabel="accuracy", ylim=(0, 1.02))
             axes.grid(visible=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -269,7 +268,7 @@ def _geometry(groups: Mapping[str, Sequence[Results]]) -> Figure:
     units = max((run.arrays["rule_vectors"].shape[0] for runs in groups.values() for run in runs), default=1)
     left.axhspan(-2 / units**0.5, 2 / units**0.5, color="#eef1f4", zorder=0)
     left.axhline(0, color=GREY, linewidth=0.8)
-    right.axhline(1 / 8, color=GREY, linestyle=":", linewidth=1)
+    right.axhline(chance_of(groups, "accuracy_trial"), color=GREY, linestyle=":", linewidth=1)
     for axes, (places, names) in zip((left, right), ticks, strict=True):
         axes.set_xticks(places, names, fontsize=7)
         axes.grid(visible=False, axis="x")

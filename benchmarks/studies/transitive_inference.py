@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.experiments.transitive import pair_name
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row, interval
+from benchmarks.studies import Planned, Row, interval, network_agent
 from benchmarks.studies import transitive_figures as drawings
 from benchmarks.studies.transitive_conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN, WITHHELD
 from benchmarks.studies.transitive_measures import (
@@ -28,7 +28,7 @@ from benchmarks.studies.transitive_measures import (
 from benchmarks.studies.transitive_steps import step_by_step
 from plastic_agents.analysis.toy_values import rank_correlations, toy_values
 from plastic_agents.analysis.transitive import by_place, classify_solution, sham_pattern
-from plastic_agents.base import Agent, NetworkAgent
+from plastic_agents.base import Agent
 from plastic_agents.networks.neuromodulated import Neuromodulated
 from plastic_envs.transitive_schedules import RESPONSE
 
@@ -83,9 +83,7 @@ def plan() -> list[Planned]:
 
 def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """Behaviour in all conditions; modulator and representations where the network has them."""
-    if not isinstance(agent, NetworkAgent):
-        raise TypeError(f"group {group!r} holds agent {agent.name!r}; this study measures networks.")
-    seed = run.config.seed
+    agent, seed = network_agent(agent), run.config.seed
     metrics, arrays = behaviour(agent, seed, EFFORT)
     if not isinstance(agent.network, Neuromodulated):
         return metrics, arrays

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator, torch_generator
+from benchmarks.studies import Measured
 from benchmarks.studies.transitive_conditions import (
     CONDITIONS,
     NUM_ITEMS,
@@ -35,15 +36,12 @@ __all__ = [
     "DECODED",
     "PCA_TRIAL",
     "Effort",
-    "Measured",
     "behaviour",
     "played",
     "representation",
     "sign_flip_difference",
     "standard_task",
 ]
-
-Measured = tuple[dict[str, float], dict[str, npt.NDArray[Any]]]
 
 DECODED = ("rank of the first item", "first item is higher", "signed rank difference", "answer", "was right")
 _MODULATOR_TRIAL = 4  # trial, counted from 0, whose modulator is looked at

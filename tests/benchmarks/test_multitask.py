@@ -15,6 +15,7 @@ from benchmarks.history import Curve
 from benchmarks.results import Results
 from benchmarks.studies import everything, multitask_lesions, one_task, two_task
 from benchmarks.studies import multitask_measures as measures
+from benchmarks.studies.learning_curves import updates_to
 from benchmarks.studies.multitask_fixed_points import Held, PointsEffort, fixed_points
 from plastic_agents.analysis.fixed_points import Search, leading_eigenvalues
 from plastic_agents.analysis.lesions import Lesion
@@ -180,8 +181,8 @@ def test_one_task_is_measured_and_shown(monkeypatch):
 def test_what_was_never_reached_is_not_a_number():
     planned = one_task.plan()[0]
     run = run_of(planned, agent_of(planned))
-    assert np.isnan(one_task.first_reached(run, "accuracy_trial", 1.01))
-    assert np.isnan(one_task.first_reached(run, "accuracy_other", 0.5))
+    assert np.isnan(updates_to(run, 1.01, "eval/accuracy_trial"))
+    assert np.isnan(updates_to(run, 0.5, "eval/accuracy_other"))
 
 
 def test_rows_of_m_have_eigenvalues_of_their_own():

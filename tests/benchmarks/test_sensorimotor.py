@@ -41,7 +41,7 @@ _PLAN = [
             {
                 "agent": agent,
                 "env": "SensorimotorAssociation-block-v0",
-                "env_kwargs": sensorimotor._IN_CONTEXT_TASK,
+                "env_kwargs": sensorimotor.IN_CONTEXT_TASK,
                 "device": "cpu",
                 "updates": 2,
                 "eval_episodes": 4,
