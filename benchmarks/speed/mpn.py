@@ -12,16 +12,13 @@ memory over two passes, each way in a process of its own. `clipped` is the share
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 
-from benchmarks.speed.plastic_published import peak_mb
+from benchmarks.speed.comparing import median_seconds, parse, peak_growth_mb, print_growth
 from plastic_agents.networks import MPN
 
 SIZES = ((32, 100, 100), (128, 100, 100), (128, 300, 107))
@@ -64,20 +61,11 @@ def inputs_of(size: tuple[int, int, int]) -> torch.Tensor:
     return parts.repeat_interleave(20, dim=0)[:steps]
 
 
-def cpu_seconds(size: tuple[int, int, int], repeats: int) -> tuple[dict[Way, float], float]:
-    """Median CPU seconds of each way's pass, taking turns, after one round of warming up; share clipped."""
-    inputs = inputs_of(size)
-    networks = {way: make(way, size[1]) for way in ways(size)}
-    seconds: dict[Way, list[float]] = {way: [] for way in networks}
-    clipped = 0.0
-    for repeat in range(repeats + 1):
-        for way, network in networks.items():
-            before = time.process_time()
-            end = one_pass(network, inputs)
-            if repeat:
-                seconds[way].append(time.process_time() - before)
-            clipped = float((end.abs() == 1.0).float().mean())
-    return {way: statistics.median(taken) for way, taken in seconds.items()}, clipped
+def step_of(way: Way, *size: int) -> Callable[[], torch.Tensor]:
+    """A pass of a network of that size."""
+    batch, units, steps = size
+    network, inputs = make(way, units), inputs_of((batch, units, steps))
+    return lambda: one_pass(network, inputs)
 
 
 def streaming_ms(way: Way, batch: int, units: int, repeats: int = 200) -> float:
@@ -91,39 +79,22 @@ def streaming_ms(way: Way, batch: int, units: int, repeats: int = 200) -> float:
     return 1e3 * (time.process_time() - before) / repeats
 
 
-def peak_growth_mb(way: Way, size: tuple[int, int, int]) -> float:
-    """Growth of peak resident memory (MB) over two passes, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.speed.mpn", "--measure", way, *map(str, size)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def main() -> None:
     """Print the tables, or one memory figure for `peak_growth_mb`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=3, help="timed repeats of each way")
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse(__doc__, 3, 3)
     torch.set_num_threads(1)
     if arguments.measure:
-        way, *numbers = arguments.measure
-        batch, units, steps = map(int, numbers)
-        # The first, tiny pass loads libraries and compiled code, which is no part of the growth.
-        one_pass(make(way, 4), inputs_of((2, 4, 3)))
-        network, inputs = make(way, units), inputs_of((batch, units, steps))
-        before = peak_mb()
-        one_pass(network, inputs)
-        one_pass(network, inputs)
-        print(peak_mb() - before)
+        print_growth(step_of, arguments.measure, (2, 4, 3))
         return
     print(f"{'size':>16} {'way':>5} {'CPU ms':>9} {'loop / way':>11} {'peak MB':>8} {'clipped':>8}")
     for size in SIZES:
-        medians, clipped = cpu_seconds(size, arguments.repeats)
+        steps = {way: step_of(way, *size) for way in ways(size)}
+        medians = dict(zip(steps, median_seconds(list(steps.values()), arguments.repeats), strict=True))
+        clipped = float((steps["fast"]().abs() == 1.0).float().mean())
         label = "B{} N{} T{}".format(*size)
         for way, seconds in medians.items():
             ratio = f"{medians['loop'] / seconds:11.1f}" if "loop" in medians else f"{'-':>11}"
-            growth = peak_growth_mb(way, size)
+            growth = peak_growth_mb("mpn", way, size)
             print(f"{label:>16} {way:>5} {1e3 * seconds:9.1f} {ratio} {growth:8.0f} {clipped:8.2f}")
     print("\none step without gradients, CPU ms")
     for batch, units in ((1, 100), (64, 100), (64, 300)):

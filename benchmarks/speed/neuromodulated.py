@@ -12,11 +12,7 @@ updates, each way in a process of its own.
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 import plastic_agents
-from benchmarks.speed.plastic_published import peak_mb
+from benchmarks.speed.comparing import median_seconds, parse, peak_growth_mb, print_growth
 from plastic_agents.actor_critic import ActorCriticLearner
 from plastic_agents.base import NetworkAgent
 from plastic_agents.networks.base import Recording
@@ -75,56 +71,30 @@ def make(way: str, batch: int, units: int) -> NetworkAgent:
     return agent
 
 
-def update(agent: NetworkAgent) -> None:
-    """One update."""
-    agent.learner.train_step(agent, log=False)
-    agent.learner.update += 1
+def step_of(way: str, batch: int, units: int) -> Callable[[], None]:
+    """One update of an agent that learns in that way."""
+    agent = make(way, batch, units)
 
+    def step() -> None:
+        agent.learner.train_step(agent, log=False)
+        agent.learner.update += 1
 
-def cpu_seconds(agents: list[NetworkAgent], repeats: int) -> list[list[float]]:
-    """CPU seconds of each repeat of each agent's update, taking turns, after one round of warming up."""
-    seconds: list[list[float]] = [[] for _ in agents]
-    for repeat in range(repeats + 1):
-        for agent, taken in zip(agents, seconds, strict=True):
-            before = time.process_time()
-            update(agent)
-            if repeat:
-                taken.append(time.process_time() - before)
-    return seconds
-
-
-def peak_growth_mb(way: str, size: tuple[int, int]) -> float:
-    """Growth of peak resident memory (MB) over two updates, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.speed.neuromodulated", "--measure", way, *map(str, size)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return step
 
 
 def main() -> None:
     """Print the table, or one memory figure for `peak_growth_mb`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=3, help="timed repeats of each way")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse(__doc__, 3, 2)
     torch.set_num_threads(1)
     if arguments.measure:
-        way, *size = arguments.measure
-        # The first, tiny update loads libraries, which is no part of the growth.
-        update(make(way, 2, 4))
-        agent = make(way, *map(int, size))
-        before = peak_mb()
-        update(agent)
-        update(agent)
-        print(peak_mb() - before)
+        print_growth(step_of, arguments.measure, (2, 4))
         return
     print(f"{'size':>10} {'way':>6} {'CPU ms':>9} {'plain / way':>12} {'peak MB':>8}")
     for size in SIZES:
-        taken = cpu_seconds([make(way, *size) for way in WAYS], arguments.repeats)
-        plain, _ = medians = [statistics.median(seconds) for seconds in taken]
+        plain, _ = medians = median_seconds([step_of(way, *size) for way in WAYS], arguments.repeats)
         for way, seconds in zip(WAYS, medians, strict=True):
             label = "B{} n{}".format(*size)
-            growth = peak_growth_mb(way, size)
+            growth = peak_growth_mb("neuromodulated", way, size)
             print(f"{label:>10} {way:>6} {1e3 * seconds:9.1f} {plain / seconds:12.1f} {growth:8.0f}")
 
 

@@ -13,17 +13,12 @@ a process of its own.
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from benchmarks.speed.comparing import median_seconds, parse, peak_growth_mb, print_growth
 from plastic_agents.networks.published import PublishedPlastic
 
 SIZES = ((32, 128, 40), (32, 256, 100), (128, 128, 40))
@@ -70,61 +65,22 @@ def make(way: str, batch: int, units: int, steps: int) -> Callable[[], None]:
     return step
 
 
-def cpu_seconds(steps: list[Callable[[], None]], repeats: int) -> list[list[float]]:
-    """CPU seconds of each repeat of each function, taking turns, after one round that does not count."""
-    seconds: list[list[float]] = [[] for _ in steps]
-    for repeat in range(repeats + 1):
-        for step, taken in zip(steps, seconds, strict=True):
-            before = time.process_time()
-            step()
-            if repeat:
-                taken.append(time.process_time() - before)
-    return seconds
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process (MB), from Linux.
-
-    Not `getrusage`, whose figure a child process inherits from its parent.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
-def peak_growth_mb(way: str, size: tuple[int, int, int]) -> float:
-    """Growth of peak resident memory (MB) over two training steps, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.speed.plastic_published", "--measure", way, *map(str, size)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def main() -> None:
     """Print the table, or one memory figure for `peak_growth_mb`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each way")
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse(__doc__, 5, 3)
     torch.set_num_threads(1)
     if arguments.measure:
-        way, *size = arguments.measure
-        # The first, tiny step loads libraries, which is no part of the growth.
-        make(way, 2, 4, 4)()
-        step = make(way, *map(int, size))
-        before = peak_mb()
-        step()
-        step()
-        print(peak_mb() - before)
+        print_growth(make, arguments.measure, (2, 4, 4))
         return
     print(f"{'size':>18} {'way':>6} {'CPU ms':>9} {'plain / way':>12} {'loop / way':>11} {'peak MB':>8}")
     for size in SIZES:
-        taken = cpu_seconds([make(way, *size) for way in WAYS], arguments.repeats)
-        plain, loop, _ = medians = [statistics.median(seconds) for seconds in taken]
+        plain, loop, _ = medians = median_seconds([make(way, *size) for way in WAYS], arguments.repeats)
         for way, seconds in zip(WAYS, medians, strict=True):
             label = "B{} H{} T{}".format(*size)
+            growth = peak_growth_mb("plastic_published", way, size)
             print(
                 f"{label:>18} {way:>6} {1e3 * seconds:9.1f} {plain / seconds:12.1f} {loop / seconds:11.1f}"
-                f" {peak_growth_mb(way, size):8.0f}"
+                f" {peak_growth_mb('plastic_published', way, size):8.0f}"
             )
 
 
