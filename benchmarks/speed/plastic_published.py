@@ -80,7 +80,7 @@ def main() -> None:
             growth = peak_growth_mb("plastic_published", way, size)
             print(
                 f"{label:>18} {way:>6} {1e3 * seconds:9.1f} {plain / seconds:12.1f} {loop / seconds:11.1f}"
-                f" {peak_growth_mb('plastic_published', way, size):8.0f}"
+                f" {growth:8.0f}"
             )
 
 
