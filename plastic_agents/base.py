@@ -258,7 +258,8 @@ class NetworkAgent(Agent):
                 play.
 
         Returns:
-            The network's outputs (T, B, K) and the actions (T, B, ...).
+            The network's outputs (T, B, K) and the actions (T, B, ...); after an episode's end they may be
+            anything.
         """
         generator = generator or self._fresh_generator()
         if deterministic is None:
@@ -285,7 +286,8 @@ class NetworkAgent(Agent):
     ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Outputs and actions in episodes whose observations are known beforehand."""
         inputs = torch.as_tensor(episodes.observations, device=self.device)
-        outputs, _ = self.network(inputs, start, self.resets(episodes))
+        lengths = torch.as_tensor(episodes.lengths, device=self.device)
+        outputs, _, _ = self.network.padded(inputs, start, self.resets(episodes), lengths)
         if deterministic or draws is None or not self._discrete:
             return outputs, (outputs.argmax(-1) if self._discrete else outputs).cpu().numpy()
         noise = gumbel(outputs.shape, draws)
