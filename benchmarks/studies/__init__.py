@@ -38,6 +38,7 @@ __all__ = [
     "Row",
     "Study",
     "interval",
+    "metric_row",
     "network_agent",
     "study",
 ]
@@ -54,6 +55,7 @@ STUDIES: dict[str, str] = {
     "one-task": "benchmarks.studies.one_task",
     "two-task": "benchmarks.studies.two_task",
     "everything": "benchmarks.studies.everything",
+    "ring": "benchmarks.studies.ring",
     "transfer": "benchmarks.studies.transfer",
     "flex": "benchmarks.studies.flex",
     "integration": "benchmarks.studies.integration",
@@ -131,6 +133,12 @@ class Row:
         """The row of one value per run."""
         each = [float(v) for v in values]
         return cls(quantity, published, float(np.mean(each)), interval(each), len(each), each)
+
+
+def metric_row(runs: Sequence[Results], quantity: str, metric: str, published: str = "") -> list[Row]:
+    """The row of a metric over the runs that have it, in a list; an empty one if none has."""
+    each = [float(run.metrics[metric]) for run in runs if run.metrics.get(metric) is not None]
+    return [Row.of(quantity, published, each)] if each else []
 
 
 def network_agent(agent: Agent) -> NetworkAgent:

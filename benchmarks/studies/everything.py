@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
+from benchmarks.studies import Planned, Row, metric_row
 from benchmarks.studies import multitask_figures as draw
 from benchmarks.studies.multitask_lesions import KINDS, PRUNED_SHARES, lesions
 from benchmarks.studies.multitask_measures import (
@@ -31,6 +31,7 @@ from benchmarks.studies.multitask_measures import (
     shifts,
     state_variance,
 )
+from benchmarks.studies.multitask_rows import accuracy_rows
 from plastic_agents.analysis.cluster_scores import co_membership_table
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.task_variance import PROBED_EPOCHS
@@ -47,6 +48,8 @@ UPDATES = 25_000
 """Of every network: some 15 CPU minutes of a multi-plasticity network of 100 units."""
 REGULARISED_SEEDS = 7
 """Published: 7."""
+REGULARISED_UPDATES = 12_000
+"""Of networks that are there for the clusters of their task-periods: some 8 CPU minutes at 100 units."""
 
 _COMMON: dict[str, Any] = {
     "env": "Cognitive-everything-vector-v0",
@@ -76,7 +79,7 @@ _GROUPS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
     ),
     "gru": ({"agent": "gru", "agent_kwargs": {"hidden_size": 52}, "learner.learning_rate": 5e-3}, range(2)),
     "mpn-regularised": (
-        {"agent": "mpn", "learner.learning_rate": 5e-3, **_PENALTIES},
+        {"agent": "mpn", "learner.learning_rate": 5e-3, "updates": REGULARISED_UPDATES, **_PENALTIES},
         range(REGULARISED_SEEDS),
     ),
 }
@@ -138,37 +141,9 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
     """What was found, beside what was published; `n` is a number of networks."""
     rows: list[Row] = []
     for group, runs in results.items():
-        rows += _accuracy_rows(group, runs)
+        rows += accuracy_rows(group, runs)
     for group, runs in results.items():
         rows += _cluster_rows(group, runs) + _lesion_rows(group, runs) + _membership_rows(group, runs)
-    return rows
-
-
-def _metric_row(runs: Sequence[Results], quantity: str, name: str, published: str = "") -> list[Row]:
-    """A row of a metric, if any run has it."""
-    if all(run.metrics.get(name) is None for run in runs):
-        return []
-    return [Row.of(quantity, published, [float(run.metrics.get(name, np.nan)) for run in runs])]
-
-
-def _accuracy_rows(group: str, runs: Sequence[Results]) -> list[Row]:
-    rows: list[Row] = []
-    for name, text in (
-        ("accuracy/mean", "accuracy by trial, mean of tasks"),
-        ("accuracy/worst", "accuracy by trial, worst task"),
-        ("accuracy/angle_mean", "accuracy by angle, mean of tasks"),
-        ("accuracy/angle_worst", "accuracy by angle, worst task"),
-    ):
-        rows += _metric_row(runs, f"{group}: {text}", name)
-        if len(runs) > 1:
-            median = float(np.median([run.metrics[name] for run in runs]))
-            rows.append(Row(f"{group}: {text}, median of networks", "", median, None, len(runs)))
-    rows += _metric_row(runs, f"{group}: CPU seconds of training", "train_seconds")
-    rows += _metric_row(runs, f"{group}: updates", "updates")
-    rows += _metric_row(runs, f"{group}: parameters", "params_slow")
-    for number, task in enumerate(draw.battery(runs[0]).settings.names):
-        each = [float(run.arrays["accuracy/trial"][number]) for run in runs]
-        rows.append(Row.of(f"{group}: {task}, accuracy by trial", "", each))
     return rows
 
 
@@ -176,7 +151,7 @@ def _cluster_rows(group: str, runs: Sequence[Results]) -> list[Row]:
     rows: list[Row] = []
     for kind in REPRESENTATIONS:
         published = _ROW_CLUSTERS.get(kind, "") if _is_plastic(runs) else ""
-        rows += _metric_row(
+        rows += metric_row(
             runs, f"{group}: {kind}, clusters of task-periods", f"clusters/{kind}/rows", published
         )
         for name, text in (
@@ -186,7 +161,7 @@ def _cluster_rows(group: str, runs: Sequence[Results]) -> list[Row]:
             (f"dimension/{kind}", "participation ratio, all tasks"),
             (f"dimension_one_task/{kind}", "participation ratio, one task"),
         ):
-            rows += _metric_row(runs, f"{group}: {kind}, {text}", name)
+            rows += metric_row(runs, f"{group}: {kind}, {text}", name)
     for name, text in (
         ("post", "receiving unit"),
         ("pre", "sending unit"),
@@ -194,10 +169,10 @@ def _cluster_rows(group: str, runs: Sequence[Results]) -> list[Row]:
         ("pre_cluster", "cluster of sending units"),
     ):
         quantity = f"{group}: synapses of one cluster share their {text}, beyond shuffled ones (share)"
-        rows += _metric_row(runs, quantity, f"shared/{name}")
+        rows += metric_row(runs, quantity, f"shared/{name}")
     for kind in ("hidden", "modulation", "effective"):
         for name, text in (("r", "r"), ("permuted_p", "p, permuting tasks")):
-            rows += _metric_row(runs, f"{group}: shift of state, {kind}: {text}", f"shift/{kind}/{name}")
+            rows += metric_row(runs, f"{group}: shift of state, {kind}: {text}", f"shift/{kind}/{name}")
     return rows
 
 
@@ -208,13 +183,13 @@ def _lesion_rows(group: str, runs: Sequence[Results]) -> list[Row]:
     rows: list[Row] = []
     for kind in KINDS:
         for name, text in (("largest", "largest effect on a task"), ("mean", "mean effect")):
-            rows += _metric_row(runs, f"{group}: lesions, {kind}: {text}", f"lesions/{kind}/{name}")
+            rows += metric_row(runs, f"{group}: lesions, {kind}: {text}", f"lesions/{kind}/{name}")
         for name, text in (("tuning_r", "alike in tuning and in harm, r"), ("size_r", "size and effect, r")):
-            rows += _metric_row(runs, f"{group}: lesions, {kind}: {text}", f"lesions/{kind}/{name}")
-    rows += _metric_row(runs, f"{group}: lesions, zero_W and freeze_M: r of effects", "lesions/modes_r")
-    rows += _metric_row(runs, f"{group}: lesions, pairs against sums: slope", "lesions/pairs_slope")
-    rows += _metric_row(runs, f"{group}: lesions, pairs against sums: r", "lesions/pairs_r")
-    rows += _metric_row(
+            rows += metric_row(runs, f"{group}: lesions, {kind}: {text}", f"lesions/{kind}/{name}")
+    rows += metric_row(runs, f"{group}: lesions, zero_W and freeze_M: r of effects", "lesions/modes_r")
+    rows += metric_row(runs, f"{group}: lesions, pairs against sums: slope", "lesions/pairs_slope")
+    rows += metric_row(runs, f"{group}: lesions, pairs against sums: r", "lesions/pairs_r")
+    rows += metric_row(
         runs, f"{group}: nothing frozen: bits of outputs changed", "freeze_nothing/changed_bits", "0"
     )
     names = draw.battery(runs[0]).settings.names

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from benchmarks.evaluation import evaluate
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
+from benchmarks.studies import Planned, Row, metric_row
 from benchmarks.studies.learning_curves import chance_of, draw_curve, reach_row
 from benchmarks.studies.multitask_measures import battery_of, network_of
 from plastic_agents.analysis.rule_vectors import decompose_rule, rule_cosines
@@ -174,24 +174,15 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
                     )
                     for share in THRESHOLDS
                 ]  # fmt: skip
-            rows += _rows(runs, {measure_: f"{title}: test accuracy {stage}, {words}"})
+            rows += metric_row(runs, f"{title}: test accuracy {stage}, {words}", measure_)
         quantities = {"updates": f"updates {stage}", "train_seconds": f"CPU seconds {stage}"}
         for task in (first, _SHARED):
             quantities[f"rule/cosine_{task}"] = f"cosine of the rule inputs of {_NEW} and {task}"
             quantities[f"rule/part_{task}"] = f"part of {task} in the rule input of {_NEW}"
         quantities["rule/explained"] = f"share of the rule input of {_NEW} in the plane of the others"
         quantities["projected/accuracy_trial"] = f"accuracy on {_NEW} by that share alone, R rule per trial"
-        rows += _rows(runs, {metric: f"{title}: {words}" for metric, words in quantities.items()})
-    return rows
-
-
-def _rows(runs: Sequence[Results], quantities: Mapping[str, str]) -> list[Row]:
-    """A row for each metric that the runs have."""
-    rows = []
-    for metric, quantity in quantities.items():
-        each = [float(run.metrics[metric]) for run in runs if run.metrics.get(metric) is not None]
-        if each:
-            rows.append(Row.of(quantity, "", each))
+        for metric, words in quantities.items():
+            rows += metric_row(runs, f"{title}: {words}", metric)
     return rows
 
 

@@ -1,0 +1,158 @@
+"""All twenty tasks in the dialect of Yang et al. 2019, in one network: how well, and whether rules add up.
+
+The ring dialect has the tasks with two stimuli at once too, decisions between stimuli that differ by 1 to 8
+per cent in strength, and input noise. Published are networks of 256 units after up to ten million trials, as
+curves and maps, without a table of accuracies. Here a network of 100 units sees 1.3 million trials.
+
+Rules are inputs like others, so one task's can be replaced by a sum of other tasks' rules: delayanti by
+fdanti + delaygo - fdgo. Published (fig. 6): such a sum restores part of the performance that a single wrong
+rule loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from benchmarks.evaluation import named_generator
+from benchmarks.figures import COLOURS, GREY, styled
+from benchmarks.results import Results
+from benchmarks.studies import Measured, Planned, Row
+from benchmarks.studies import multitask_figures as draw
+from benchmarks.studies.multitask_measures import Effort, accuracies, battery_of, network_of, outputs_of
+from benchmarks.studies.multitask_rows import accuracy_rows
+from plastic_agents.base import Agent
+from plastic_envs.cognitive import CognitiveBattery
+
+__all__ = ["COMPOSITIONS", "DESCRIPTION", "EFFORT", "figures", "measure", "plan", "table"]
+
+DESCRIPTION = "twenty cognitive tasks in the ring dialect in one network: accuracy, sums of rules"
+EFFORT = Effort(accuracy=512)
+"""Published: 512 trials of each task."""
+
+UPDATES = 40_000
+_COMMON: dict[str, Any] = {
+    "env": "Cognitive-everything-vector-v0",
+    "env_kwargs": {"tasks": "all", "dialect": "ring"},
+    "device": "cpu",
+    "eval_episodes": 2000,
+    "checkpoint_every": 500,
+    "updates": UPDATES,
+    "learner.batch_size": 32,
+    "learner.mixture": "errors",
+    "learner.evaluate_every": 500,
+    "learner.validation_episodes": 800,
+    "learner.log_every": 50,
+}
+_GROUPS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
+    "mpn": ({"agent": "mpn", "learner.learning_rate": 5e-3}, range(1)),
+}
+
+COMPOSITIONS: dict[str, dict[str, float]] = {
+    "delayanti": {"fdanti": 1.0, "delaygo": 1.0, "fdgo": -1.0},
+    "contextdelaydm1": {"contextdelaydm2": 1.0, "contextdm1": 1.0, "contextdm2": -1.0},
+    "dmsgo": {"dmcgo": 1.0, "dmsnogo": 1.0, "dmcnogo": -1.0},
+}
+"""Task -> strengths of the rules that stand for its own (published)."""
+
+
+def plan() -> list[Planned]:
+    """The runs; the network that they made comes with the suite."""
+    return [
+        Planned(group, {**_COMMON, **own}, seeds, shipped=f"ring-{group}-{{seed}}")
+        for group, (own, seeds) in _GROUPS.items()
+    ]
+
+
+def _stand_ins(task: str) -> dict[str, dict[str, float]]:
+    """What is shown in place of a task's rule: its own, the sum, the sum without what it subtracts, parts."""
+    parts = COMPOSITIONS[task]
+    added = {rule: strength for rule, strength in parts.items() if strength > 0}
+    shown = {"own rule": {task: 1.0}, "sum": dict(parts), "without subtraction": added}
+    return shown | {rule: {rule: 1.0} for rule in added} | {"no rule": {}}
+
+
+def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+    """Accuracies, and accuracies with replaced rules: metrics `composed/<task>/<rules shown>`."""
+    metrics, arrays = accuracies(agent, run.config.seed, EFFORT)
+    composed, _ = _composed(agent, run.config.seed)
+    return {**metrics, **composed}, arrays
+
+
+def _composed(agent: Agent, seed: int) -> Measured:
+    network, battery = network_of(agent), battery_of(agent)
+    metrics = {}
+    for task in COMPOSITIONS:
+        alone = battery.with_settings(tasks=[task], rule_columns=list(battery.settings.columns))
+        for shown, strengths in _stand_ins(task).items():
+            probe = alone.with_settings(rules=strengths)
+            episodes = probe.sample(named_generator(seed, f"composition/{task}"), EFFORT.accuracy)
+            score = probe.episode_scores(episodes, outputs_of(network, episodes)).mean()
+            metrics[f"composed/{task}/{shown}"] = float(score)
+    return metrics, {}
+
+
+def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
+    """What was found; `n` is a number of networks."""
+    rows: list[Row] = []
+    for group, runs in results.items():
+        rows += accuracy_rows(group, runs)
+        for task in COMPOSITIONS:
+            for shown in _stand_ins(task):
+                each = [run.metrics[f"composed/{task}/{shown}"] for run in runs]
+                rows.append(Row.of(f"{group}: {task}, accuracy by trial, shown {shown}", "", each))
+    return rows
+
+
+def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+    """Learning, accuracies by task, replaced rules."""
+    first = next(iter(results.values()))[0]
+    return [
+        (
+            "learning",
+            "Accuracy on the validation split while learning.",
+            draw.learning(results, {"accuracy_trial": 0.97, "accuracy_response": 0.97}, UPDATES // 10),
+        ),
+        (
+            "accuracy",
+            "Accuracy on fresh trials by task, by the ring dialect's rule for each trial and by the compact "
+            "measure (which rounds to 8 directions: a correct response near a border can count as wrong).",
+            draw.accuracy_by_task(results),
+        ),
+        (
+            "composition",
+            "Accuracy by trial with the task's rule input replaced: by the sum of other tasks' rules, by the "
+            "same sum without its negative term, by one of its terms, by none. Dotted: chance.",
+            _composition(results, draw.battery(first)),
+        ),
+    ]
+
+
+@styled
+def _composition(results: Mapping[str, Sequence[Results]], battery: CognitiveBattery) -> Figure:
+    figure = Figure(figsize=(11.0, 3.9), layout="constrained")
+    chances = dict(zip(battery.settings.names, battery.chance_by_component, strict=True))
+    for axes, task in zip(figure.subplots(1, len(COMPOSITIONS), sharey=True), COMPOSITIONS, strict=True):
+        shown = list(_stand_ins(task))
+        width = 0.8 / len(results)
+        for place, (group, runs) in enumerate(results.items()):
+            each = np.array([[run.metrics[f"composed/{task}/{name}"] for name in shown] for run in runs])
+            x = np.arange(len(shown)) + (place - (len(results) - 1) / 2) * width
+            axes.bar(x, each.mean(0), width, color=COLOURS[place], label=group)
+            for values in each if len(runs) > 1 else ():
+                axes.plot(x, values, ".", color="black", markersize=2.5)
+        axes.axhline(chances[task], color=GREY, linestyle=":", linewidth=1)
+        terms = " ".join(f"{'+' if s > 0 else '-'} {rule}" for rule, s in COMPOSITIONS[task].items())
+        axes.set_title(f"{task} by\n{terms.removeprefix('+ ')}", fontsize=8)
+        axes.set_xticks(np.arange(len(shown)), shown, rotation=30, ha="right", fontsize=7)
+        axes.grid(visible=False, axis="x")
+        axes.set(ylim=(0, 1.02))
+        axes.label_outer()
+    figure.axes[0].set_ylabel("share right")
+    if len(results) > 1:
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right")
+    return figure
