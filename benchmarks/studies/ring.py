@@ -2,7 +2,7 @@
 
 The ring dialect has the tasks with two stimuli at once too, decisions between stimuli that differ by 1 to 8
 per cent in strength, and input noise. Published are networks of 256 units after up to ten million trials, as
-curves and maps, without a table of accuracies. Here a network of 100 units sees 1.3 million trials.
+curves and maps, without a table of accuracies. Here a network of 100 units sees 1.6 million trials.
 
 Rules are inputs like others, so one task's can be replaced by a sum of other tasks' rules: delayanti by
 fdanti + delaygo - fdgo. Published (fig. 6): such a sum restores part of the performance that a single wrong
@@ -34,7 +34,7 @@ DESCRIPTION = "twenty cognitive tasks in the ring dialect in one network: accura
 EFFORT = Effort(accuracy=512)
 """Published: 512 trials of each task."""
 
-UPDATES = 40_000
+UPDATES = 50_000
 _COMMON: dict[str, Any] = {
     "env": "Cognitive-everything-vector-v0",
     "env_kwargs": {"tasks": "all", "dialect": "ring"},
