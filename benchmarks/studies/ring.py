@@ -21,14 +21,14 @@ from matplotlib.figure import Figure
 from benchmarks.evaluation import named_generator
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
-from benchmarks.studies import Measured, Planned, Row
+from benchmarks.studies import Planned, Row
 from benchmarks.studies import multitask_figures as draw
 from benchmarks.studies.multitask_measures import Effort, accuracies, battery_of, network_of, outputs_of
 from benchmarks.studies.multitask_rows import accuracy_rows
 from plastic_agents.base import Agent
 from plastic_envs.cognitive import CognitiveBattery
 
-__all__ = ["COMPOSITIONS", "DESCRIPTION", "EFFORT", "figures", "measure", "plan", "table"]
+__all__ = ["COMPOSITIONS", "DESCRIPTION", "EFFORT", "figures", "measure", "plan", "stand_ins", "table"]
 
 DESCRIPTION = "twenty cognitive tasks in the ring dialect in one network: accuracy, sums of rules"
 EFFORT = Effort(accuracy=512)
@@ -68,7 +68,7 @@ def plan() -> list[Planned]:
     ]
 
 
-def _stand_ins(task: str) -> dict[str, dict[str, float]]:
+def stand_ins(task: str) -> dict[str, dict[str, float]]:
     """What is shown in place of a task's rule: its own, the sum, the sum without what it subtracts, parts."""
     parts = COMPOSITIONS[task]
     added = {rule: strength for rule, strength in parts.items() if strength > 0}
@@ -79,21 +79,15 @@ def _stand_ins(task: str) -> dict[str, dict[str, float]]:
 def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """Accuracies, and accuracies with replaced rules: metrics `composed/<task>/<rules shown>`."""
     metrics, arrays = accuracies(agent, run.config.seed, EFFORT)
-    composed, _ = _composed(agent, run.config.seed)
-    return {**metrics, **composed}, arrays
-
-
-def _composed(agent: Agent, seed: int) -> Measured:
     network, battery = network_of(agent), battery_of(agent)
-    metrics = {}
     for task in COMPOSITIONS:
         alone = battery.with_settings(tasks=[task], rule_columns=list(battery.settings.columns))
-        for shown, strengths in _stand_ins(task).items():
+        for shown, strengths in stand_ins(task).items():
             probe = alone.with_settings(rules=strengths)
-            episodes = probe.sample(named_generator(seed, f"composition/{task}"), EFFORT.accuracy)
+            episodes = probe.sample(named_generator(run.config.seed, f"composition/{task}"), EFFORT.accuracy)
             score = probe.episode_scores(episodes, outputs_of(network, episodes)).mean()
             metrics[f"composed/{task}/{shown}"] = float(score)
-    return metrics, {}
+    return metrics, arrays
 
 
 def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
@@ -102,7 +96,7 @@ def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
     for group, runs in results.items():
         rows += accuracy_rows(group, runs)
         for task in COMPOSITIONS:
-            for shown in _stand_ins(task):
+            for shown in stand_ins(task):
                 each = [run.metrics[f"composed/{task}/{shown}"] for run in runs]
                 rows.append(Row.of(f"{group}: {task}, accuracy by trial, shown {shown}", "", each))
     return rows
@@ -137,7 +131,7 @@ def _composition(results: Mapping[str, Sequence[Results]], battery: CognitiveBat
     figure = Figure(figsize=(11.0, 3.9), layout="constrained")
     chances = dict(zip(battery.settings.names, battery.chance_by_component, strict=True))
     for axes, task in zip(figure.subplots(1, len(COMPOSITIONS), sharey=True), COMPOSITIONS, strict=True):
-        shown = list(_stand_ins(task))
+        shown = list(stand_ins(task))
         width = 0.8 / len(results)
         for place, (group, runs) in enumerate(results.items()):
             each = np.array([[run.metrics[f"composed/{task}/{name}"] for name in shown] for run in runs])

@@ -13,7 +13,7 @@ import plastic_envs
 from benchmarks.config import RunConfig
 from benchmarks.history import Curve
 from benchmarks.results import Results
-from benchmarks.studies import everything, multitask_lesions, one_task, two_task
+from benchmarks.studies import everything, multitask_lesions, one_task, ring, two_task
 from benchmarks.studies import multitask_measures as measures
 from benchmarks.studies.learning_curves import updates_to
 from benchmarks.studies.multitask_fixed_points import Held, PointsEffort, fixed_points
@@ -223,3 +223,29 @@ def test_two_tasks_are_measured_and_shown(monkeypatch):
     assert len(set(quantities)) == len(quantities)
     names = {"learning", "mpn-variance", "mpn-fractions", "mpn-followed"}
     assert drawn(two_task, results) == names
+
+
+def test_the_ring_battery_is_measured_and_shown(monkeypatch):
+    monkeypatch.setattr(ring, "EFFORT", _FEW)
+    (planned,) = ring.plan()
+    results = {planned.group: [measured(ring, planned)]}
+    (run,) = results["mpn"]
+    assert run.arrays["accuracy/trial"].shape == (20,)
+    quantities = [row.quantity for row in ring.table(results)]
+    assert len(set(quantities)) == len(quantities) == 7 + 20 + 3 * 6
+    assert drawn(ring, results, ("learning", "accuracy")) == {"learning", "accuracy", "composition"}
+
+
+@pytest.mark.parametrize("task", list(ring.COMPOSITIONS))
+def test_replaced_rules_are_those_that_the_network_sees(task):
+    """Yang et al. 2019, fig. 6: the strengths of each sum are 1, 1 and -1, so that they are 1 in all."""
+    battery = plastic_envs.make_task("Cognitive-everything-vector-v0", tasks="all", dialect="ring", sigma_x=0)
+    alone = battery.with_settings(tasks=[task], rule_columns=list(battery.settings.columns))
+    shown = ring.stand_ins(task)
+    assert shown["own rule"] == {task: 1.0}
+    assert sum(shown["sum"].values()) == 1.0
+    for strengths in shown.values():
+        probe = alone.with_settings(rules=strengths)
+        rules = probe.sample(np.random.default_rng(0), 2).observations[0, :, probe.field("rule").slice]
+        expected = [strengths.get(name, 0.0) for name in battery.settings.columns]
+        np.testing.assert_array_equal(rules, [expected, expected])
