@@ -4,7 +4,8 @@ Row i of a trial's modulation M depends on that trial's inputs x and on its own 
 the order is: trial, then a block of a few rows, then time, and the block's weights stay in the first-level
 cache. Forward, one pass over a row changes its weights with x(t) and reads them with x(t + 1). Backward, a
 block's weights are made again from the stored h, into a history that fits the cache as well, and one sweep
-from the end gives every gradient.
+from the end gives every gradient. Rows are filled up with zeros to whole vectors of the processor, which
+come out as zeros again and spare each loop its slow rest.
 
 Letters: T steps, B trials, E inputs, N units. With drive(t) = W x(t) + b, which is one matrix product
     outside:
@@ -34,6 +35,7 @@ ACTIVATIONS = {"linear": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "rectified-tanh"
 
 _LINEAR, _TANH, _RELU, _SIGMOID = 0, 1, 2, 3
 _ROWS = 4  # of M in a block: enough for the rows' chains of operations to overlap, few enough for the cache
+_LANES = 16  # numbers in a vector of the processor, or a multiple of it
 _SUMS_IN_ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}  # but NaN and infinity keep their meaning
 
 FloatArray = npt.NDArray[Any]
@@ -59,6 +61,32 @@ def _compiled_at(values: Any, j: Any) -> Any:
 
 
 overload(_at, inline="always")(_compiled_at)
+
+
+@_compiled
+def _filled_up(values: FloatArray, width: int) -> FloatArray:
+    """Rows (N, E) followed by zeros, (N, width)."""
+    rows = np.zeros((values.shape[0], width), values.dtype)
+    rows[:, : values.shape[1]] = values
+    return rows
+
+
+def _rates(values: Any, width: Any) -> Any:
+    """Rates of synapses as long as the filled-up rows, where they are not one for all of a row."""
+    raise NotImplementedError("only compiled code calls this")
+
+
+def _compiled_rates(values: Any, width: Any) -> Any:
+    def each(values: Any, width: Any) -> Any:
+        return _filled_up(values, width)
+
+    def same(values: Any, width: Any) -> Any:
+        return values
+
+    return each if values.ndim == 2 else same
+
+
+overload(_rates, inline="always")(_compiled_rates)
 
 
 # tanh(x) = x P(x^2) / Q(x^2) for |x| <= 8.5, and 1 beyond: a least-squares fit whose relative error is
@@ -149,9 +177,11 @@ def _forward(
     units, size = gain.shape
     one = x.dtype.type(1)
     zero = x.dtype.type(0)
-    xs = np.empty((x.shape[0], size), x.dtype)
-    m = np.empty((_ROWS, size), x.dtype)
-    read = np.empty(_ROWS, x.dtype)
+    width = -(-size // _LANES) * _LANES
+    gains, scales, keeps = _filled_up(gain, width), _rates(grid, width), _rates(decay, width)
+    xs = np.zeros((x.shape[0], width), x.dtype)
+    m = np.zeros((_ROWS, width), x.dtype)
+    read, rates = np.empty(_ROWS, x.dtype), np.empty(_ROWS, x.dtype)
     for b in range(x.shape[1]):
         last = lengths[b] - 1
         for t in range(last + 1):
@@ -164,26 +194,28 @@ def _forward(
                 for j in range(size):
                     value = start[b, first + r, j]
                     m[r, j] = value
-                    total += gain[first + r, j] * value * xs[0, j]
+                    total += gains[first + r, j] * value * xs[0, j]
                 read[r] = total
             for t in range(last):
+                for r in range(rows):  # by itself, so that the rows' activations overlap
+                    activity = _activate(drive[t, b, first + r] + read[r], kind, one)
+                    h[t, b, first + r] = activity
+                    rates[r] = eta[first + r] * activity
                 for r in range(rows):
                     i = first + r
-                    activity = _activate(drive[t, b, i] + read[r], kind, one)
-                    h[t, b, i] = activity
-                    rate, scale, kept = eta[i] * activity, grid[i], decay[i]
+                    rate, scale, kept = rates[r], scales[i], keeps[i]
                     total = zero
-                    for j in range(size):
+                    for j in range(width):
                         value = _at(kept, j) * m[r, j] + rate * _at(scale, j) * xs[t, j]
                         value = min(max(value, low), high)
                         m[r, j] = value
-                        total += gain[i, j] * value * xs[t + 1, j]
+                        total += gains[i, j] * value * xs[t + 1, j]
                     read[r] = total
             for r in range(rows):
                 i = first + r
                 activity = _activate(drive[last, b, i] + read[r], kind, one)
                 h[last, b, i] = activity
-                rate, scale, kept = eta[i] * activity, grid[i], decay[i]
+                rate, scale, kept = eta[i] * activity, scales[i], keeps[i]
                 for j in range(size):
                     value = _at(kept, j) * m[r, j] + rate * _at(scale, j) * xs[last, j]
                     end[b, i, j] = min(max(value, low), high)
@@ -226,39 +258,41 @@ def _backward(
     steps, units, size = x.shape[0], gain.shape[0], gain.shape[1]
     one = x.dtype.type(1)
     zero = x.dtype.type(0)
-    xs, pull = np.empty((steps, size), x.dtype), np.empty((steps, size), x.dtype)
-    past = np.empty((steps + 1, _ROWS, size), x.dtype)  # P; M is its clipped form
-    reads = np.empty((_ROWS, size), x.dtype)  # gradient by the gain
+    width = -(-size // _LANES) * _LANES
+    gains, scales, keeps = _filled_up(gain, width), _rates(grid, width), _rates(decay, width)
+    xs, pull = np.zeros((steps, width), x.dtype), np.empty((steps, width), x.dtype)
+    past = np.zeros((steps + 1, _ROWS, width), x.dtype)  # P; M is its clipped form
+    reads = np.empty((_ROWS, width), x.dtype)  # gradient by the gain
     rates = np.empty(_ROWS, x.dtype)  # gradient by eta; per trial, as long sums lose digits
-    g = np.empty((_ROWS, size), x.dtype)  # gradient by P(t + 1)
+    g = np.empty((_ROWS, width), x.dtype)  # gradient by P(t + 1)
     back = np.empty(_ROWS, x.dtype)  # gradient by eta h(t) through P(t + 1)
     for b in range(x.shape[1]):
         last = lengths[b] - 1
         for t in range(last + 1):
             for j in range(size):
                 xs[t, j] = x[t, b, j]
-                pull[t, j] = zero
+            pull[t] = zero
         for first in range(0, units, _ROWS):
             rows = min(_ROWS, units - first)
             seeded = by_end.size > 0
             for r in range(rows):
                 for j in range(size):
                     past[0, r, j] = start[b, first + r, j]
-                    g[r, j] = zero
-                    reads[r, j] = zero
+                g[r] = zero
+                reads[r] = zero
                 back[r] = zero
                 rates[r] = zero
             for t in range(last + 1 if seeded else last):
                 for r in range(rows):
                     i = first + r
-                    rate, scale, kept = eta[i] * h[t, b, i], grid[i], decay[i]
-                    for j in range(size):
+                    rate, scale, kept = eta[i] * h[t, b, i], scales[i], keeps[i]
+                    for j in range(width):
                         before = min(max(past[t, r, j], low), high)
                         past[t + 1, r, j] = _at(kept, j) * before + rate * _at(scale, j) * xs[t, j]
             if seeded:
                 for r in range(rows):
                     i = first + r
-                    scale, total = grid[i], zero
+                    scale, total = scales[i], zero
                     for j in range(size):
                         p = past[last + 1, r, j]
                         value = by_end[b, i, j]
@@ -270,7 +304,7 @@ def _backward(
                 earlier = max(t - 1, 0)  # at the first step what is read there is not used
                 for r in range(rows):
                     i = first + r
-                    activity, scale, kept = h[t, b, i], grid[i], decay[i]
+                    activity, scale, kept = h[t, b, i], scales[i], keeps[i]
                     rate = eta[i] * activity
                     kick = (by_h[t, b, i] + eta[i] * back[r]) * _slope(activity, kind, one)
                     by_drive[t, b, i] = kick
@@ -282,12 +316,12 @@ def _backward(
                         for j in range(size):
                             by_decay[i, j] += g[r, j] * min(max(past[t, r, j], low), high)
                     total = zero
-                    for j in range(size):
+                    for j in range(width):
                         p = past[t, r, j]
                         before = min(max(p, low), high)
-                        pull[t, j] += kick * gain[i, j] * before + rate * _at(scale, j) * g[r, j]
+                        pull[t, j] += kick * gains[i, j] * before + rate * _at(scale, j) * g[r, j]
                         reads[r, j] += kick * xs[t, j] * before
-                        value = _at(kept, j) * g[r, j] + kick * gain[i, j] * xs[t, j]
+                        value = _at(kept, j) * g[r, j] + kick * gains[i, j] * xs[t, j]
                         value = value if (p >= low) & (p <= high) else zero
                         g[r, j] = value
                         total += value * _at(scale, j) * xs[earlier, j]
