@@ -24,6 +24,7 @@ from plastic_envs.cognitive_tasks import (
 __all__ = ["CODES", "GRACE_MS", "MODES", "RESPONSES", "CognitiveSettings"]
 
 MODES = ("random_batch", "random", "long_all", "test", "psychometric")
+_OF_ONE_TIMING = ("random", "long_all")  # modes whose trials of a task share what `timing_seed` draws
 RESPONSES = ("discrete", "vector")
 CODES = ("pair", "rectified", "ring")
 NOISE_SCALES = ("published", "exact")
@@ -169,10 +170,15 @@ class CognitiveSettings:
             )
 
     def _check_mode(self) -> None:
-        if self.align_periods and self.mode not in ("random", "long_all"):
+        if self.align_periods and self.mode not in _OF_ONE_TIMING:
             raise ValueError(f"align_periods=True with mode={self.mode!r}: it is for mode='random'.")
         if self.timing_seed < 0:
             raise ValueError(f"timing_seed={self.timing_seed}: expected 0 or more.")
+        if self.timing_seed and self.mode not in _OF_ONE_TIMING:
+            raise ValueError(
+                f"timing_seed={self.timing_seed} with mode={self.mode!r}, whose trials have timings of their "
+                "own: it is for mode='random'."
+            )
         if (self.mode == "psychometric") != (self.psychometric is not None):
             raise ValueError(
                 f"mode={self.mode!r}, psychometric={self.psychometric!r}: mode='psychometric' needs "
@@ -335,6 +341,8 @@ class CognitiveSettings:
             kept |= dict.fromkeys((*_DEFAULTS[self.dialect], "fixate_off"))
         if "tasks" in changes and task_names(changes["tasks"]) != self.tasks:
             kept |= dict.fromkeys(("task_sampling", "rule_columns", "rules", "fixate_off"))
+        if changes.get("mode", self.mode) not in _OF_ONE_TIMING:
+            kept |= {"timing_seed": 0, "align_periods": False}
         return replace(self, **{**kept, **changes})
 
 

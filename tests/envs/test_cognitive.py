@@ -366,6 +366,7 @@ def test_descriptions_make_the_same_task():
         ({"tasks": "fdgo", "rules": {"fdanti": 1}}, "no rule column"),
         ({"rule_on_ms": 300, "rule_off_ms": 200}, "later"),
         ({"align_periods": True}, "mode='random'"),
+        ({"timing_seed": 3}, "timings of their own"),
         ({"long": ["pause"]}, "unknown 'pause'"),
         ({"task_sampling": [1, 2]}, "expected 15 weights"),
         ({"task_sampling": {"dm1": 1}}, "unknown tasks"),

@@ -96,6 +96,7 @@ def test_random_mode_has_one_timing_and_one_modality():
     assert len({episodes.num_steps, *others}) > 2
     env_like = task.with_options({"timing_seed": 3})
     assert env_like.sample(np.random.default_rng(0), 2).num_steps == others[2]
+    assert env_like.with_settings(mode="test").settings.timing_seed == 0  # has no meaning there
 
 
 def test_aligned_periods_and_long_all():
