@@ -218,7 +218,9 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         self._everyone = np.arange(num_envs)
         self._over = self._everyone[:0]  # environments whose episode is over, and
         self._asked: Any = slice(None)  # those whose answer to what they are shown matters: indices or all
-        self._masks = np.ones((len(info_fields(self.task)) + 1, num_envs), dtype=bool)
+        # What `info` has, each with Gymnasium's mask, which tells which environments it is given for: all.
+        self._entries = [(name, f"_{name}", field) for name, field in info_fields(self.task).items()]
+        self._masks = np.ones((len(self._entries) + 1, num_envs), dtype=bool)
         self._actions: list[npt.NDArray[Any]] = []
 
     def reset(
@@ -267,7 +269,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         if len(actions) != self.num_envs:
             raise ValueError(f"{len(actions)} actions for {self.num_envs} environments.")
         rewards = self._answer(self._records, actions)
-        self._positions += self._records.episodes.batch_size
+        self._positions += self._records.batch_size
         if len(self._over):
             self._next_episode(self._over)
         if self.render_mode is not None:
@@ -294,7 +296,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         rewards = np.zeros(self.num_envs)
         positions = self._positions[self._asked]
         if len(positions):
-            steps, columns = divmod(positions, records.episodes.batch_size)
+            steps, columns = divmod(positions, records.batch_size)
             answers = actions[self._asked]
             rewards[self._asked] = self.task.reward(records.episodes, steps, columns, answers)
             if self.task.closed_loop:
@@ -308,7 +310,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             self._refill(envs)
         records = self._records
         assert records is not None
-        columns = (self._positions[envs] + self.num_envs) % records.episodes.batch_size
+        columns = (self._positions[envs] + self.num_envs) % records.batch_size
         self._positions[envs] = columns
         self._ends[envs] = records.ends[columns]
         self._numbers[envs] = numbers
@@ -353,11 +355,10 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         else:
             self._asked = (~over).nonzero()[0] if len(self._over) else slice(None)
         info: dict[str, Any] = {}
-        # The masks are Gymnasium's: which environments an entry is given for.
-        *masks, known = self._masks.copy()
-        for (name, field), mask in zip(info_fields(self.task).items(), masks, strict=True):
-            info[name], info[f"_{name}"] = records[field], mask
-        info["episode"], info["_episode"] = self._numbers.copy(), known
+        masks = iter(self._masks.copy())
+        for name, mask_name, field in self._entries:
+            info[name], info[mask_name] = records[field], next(masks)
+        info["episode"], info["_episode"] = self._numbers.copy(), next(masks)
         return observations, over, info
 
 

@@ -50,6 +50,8 @@ REGULARISED_SEEDS = 7
 """Published: 7."""
 REGULARISED_UPDATES = 12_000
 """Of networks that are there for the clusters of their task-periods: some 8 CPU minutes at 100 units."""
+LARGE_UPDATES = 6_000
+"""Of such networks of the published size, 300 units: some 20 CPU minutes."""
 
 _COMMON: dict[str, Any] = {
     "env": "Cognitive-everything-vector-v0",
@@ -82,10 +84,20 @@ _GROUPS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
         {"agent": "mpn", "learner.learning_rate": 5e-3, "updates": REGULARISED_UPDATES, **_PENALTIES},
         range(REGULARISED_SEEDS),
     ),
-}
+    "mpn-300-regularised": (
+        {
+            "agent": "mpn", "agent_kwargs": {"hidden_size": 300}, "learner.learning_rate": 3e-3,
+            "updates": LARGE_UPDATES, **_PENALTIES,
+        },
+        range(2),
+    ),
+}  # fmt: skip
 EFFORT = Effort()
 """How much each network is put through."""
-_CLUSTERS_ONLY = ("mpn-regularised",)  # groups that are there for the clusters of their task-periods
+_CLUSTERS_ONLY = (
+    "mpn-regularised",
+    "mpn-300-regularised",
+)  # groups that are there for the clusters of their task-periods
 
 # ---- what was published --------------------------------------------------------------------------------
 
