@@ -19,7 +19,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from plastic_envs.core import Episodes, Task
-from plastic_envs.step_records import StepRecords, info_fields, nothing, step_arrays
 from plastic_envs.streams import RowStreams, episode_seeds
 
 __all__ = ["RENDER_MODES", "TaskEnv", "TaskVectorEnv", "build_task"]
@@ -148,14 +147,9 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
         return np.array(self.episodes.observations[self._step, 0])
 
     def _info(self) -> dict[str, Any]:
-        arrays, info = step_arrays(self.episodes), {}
-        for name, field in info_fields(self.task).items():
-            source = arrays[field]
-            if self._over():
-                value = np.full(source.shape[2:], nothing(field, source.dtype), dtype=source.dtype)
-            else:
-                value = np.array(source[self._step, 0])
-            info[name] = value if value.ndim else value.item()
+        over = np.array([self._over()])
+        facts = _step_facts(self.task, self.episodes, (np.where(over, 0, self._step), np.array([0])), over)
+        info = {name: value[0].item() if value.ndim == 1 else value[0] for name, value in facts.items()}
         return info | {"episode": self._episode}
 
 
@@ -169,6 +163,31 @@ def _next_task(task: Task, options: dict[str, Any] | None) -> Task:
                 f"reset options {options} change the {name} from {ours} to {theirs}; make a new environment."
             )
     return chosen
+
+
+def _step_facts(
+    task: Task, episodes: Episodes, at: tuple[Any, Any], over: npt.NDArray[np.bool_]
+) -> dict[str, npt.NDArray[Any]]:
+    """What `info` tells of the observations at the index `at` = (steps, rows); copies, each (K, ...).
+
+    Args:
+        task: Names the facts.
+        episodes: What is being played.
+        at: Steps and rows; for episodes that are over, any step that exists.
+        over: (K,), whether the episode is over, so that there is nothing to tell: zeros, and -1 as target.
+    """
+    sources = {
+        "target": episodes.targets,
+        "weight": episodes.weights,
+        "period": episodes.periods,
+        "reset": episodes.resets,
+        **{name: episodes.step_facts[name] for name in task.info_facts},
+    }
+    facts = {name: np.array(source[at]) for name, source in sources.items()}
+    if np.count_nonzero(over):
+        for name, value in facts.items():
+            value[over] = -1 if name == "target" and value.dtype.kind == "i" else 0
+    return facts
 
 
 class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]):
@@ -207,20 +226,19 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         # them (an episode depends on its seed only) and pays the overhead of NumPy calls once for many.
         self._slots = 0  # known once the first episode has shown how much memory one takes
         self._generators: list[np.random.Generator] = []
-        self._records: StepRecords | None = None
+        self._episodes: Episodes | None = None
         self._seeds = np.zeros(0, dtype=np.uint64)  # of the episodes in the columns
         self._numbers = np.full(num_envs, -1)
-        self._made = np.full(num_envs, -1)  # number of the last episode made ahead
-        # Column slot * num_envs + b is environment b's, and step * (number of columns) + column the position
-        # of a step: the next step lies a whole number of columns further, the next episode num_envs further.
-        self._positions = np.arange(num_envs)
-        self._ends = np.zeros(num_envs, dtype=np.int64)  # positions after the last steps
-        self._everyone = np.arange(num_envs)
-        self._over = self._everyone[:0]  # environments whose episode is over, and
-        self._asked: Any = slice(None)  # those whose answer to what they are shown matters: indices or all
-        # What `info` has, each with Gymnasium's mask, which tells which environments it is given for: all.
-        self._entries = [(name, f"_{name}", field) for name, field in info_fields(self.task).items()]
-        self._masks = np.ones((len(self._entries) + 1, num_envs), dtype=bool)
+        self._fresh = np.zeros(num_envs, dtype=np.int64)  # columns ahead that have not been played
+        self._slot = np.zeros(num_envs, dtype=np.int64)
+        self._steps = np.zeros(num_envs, dtype=np.int64)
+        self._env_index = np.arange(num_envs)
+        self._was_over = np.zeros(num_envs, dtype=bool)
+        self._num_over = 0
+        # Whether all environments are at the same step of the same slot, as they stay for ever if all
+        # episodes are equally long: reading a step is then one slice of each array.
+        self._in_step = True
+        self._all_true = np.ones(num_envs, dtype=bool)
         self._actions: list[npt.NDArray[Any]] = []
 
     def reset(
@@ -232,11 +250,10 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         """
         task = _next_task(self.task if seed is None else self._first_task, options)
         if seed is not None or task is not self.task:
-            self._made -= self._numbers + 1
             self._numbers[:] = -1
-        if task is not self.task and self._records is not None:
+        if task is not self.task and self._episodes is not None:
             # Episodes made ahead are made again of the same seeds, as if the other task had been there.
-            self._records = StepRecords(task.generate(RowStreams(self._seeds)))
+            self._episodes = task.generate(RowStreams(self._seeds))
         self.task = task
         if seed is not None or not self._generators:
             seeds = seed if isinstance(seed, list) else [
@@ -247,11 +264,12 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             if seed is not None:
                 self._np_random_seed = seeds[0]
             self._generators = [seeding.np_random(s)[0] for s in seeds]
-            self._made[:] = self._numbers
-        self._next_episode(self._everyone)
+            self._fresh[:] = 0
+        self._next_episode(np.ones(self.num_envs, dtype=bool))
+        self._was_over = np.zeros(self.num_envs, dtype=bool)
+        self._num_over = 0
         self._actions = []
-        observations, _, info = self._shown()
-        return observations, info
+        return self._observations(), self._info()
 
     def step(
         self, actions: npt.NDArray[Any]
@@ -263,106 +281,140 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         dict[str, Any],
     ]:
         """Answer the current observations; environments that had ended start anew instead."""
-        if self._records is None:
+        if self._episodes is None:
             raise gym.error.ResetNeeded("there is no episode yet; call reset() first.")
         actions = np.asarray(actions)
         if len(actions) != self.num_envs:
             raise ValueError(f"{len(actions)} actions for {self.num_envs} environments.")
-        rewards = self._answer(self._records, actions)
-        self._positions += self._records.batch_size
-        if len(self._over):
-            self._next_episode(self._over)
+        if self._num_over == 0:
+            rewards = self._answer(self._steps, self._columns(), actions)
+            self._steps += 1
+        else:
+            live = ~self._was_over
+            rewards = np.zeros(self.num_envs, dtype=np.float32)
+            if live.any():
+                rewards[live] = self._answer(self._steps[live], self._columns()[live], actions[live])
+                self._steps[live] += 1
+            self._next_episode(~live)
         if self.render_mode is not None:
             self._actions.append(actions.copy())
-        observations, over, info = self._shown()
-        return observations, rewards, over, np.zeros(self.num_envs, dtype=bool), info
+        self._was_over = over = self._steps >= self._episodes.lengths[self._columns()]
+        self._num_over = int(np.count_nonzero(over))
+        return (
+            self._observations(), rewards.astype(np.float64), over.copy(),
+            np.zeros(self.num_envs, dtype=bool), self._info(),
+        )  # fmt: skip
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture (or text) per environment."""
-        if self._records is None:
+        if self._episodes is None:
             raise gym.error.ResetNeeded("there is no episode yet; call reset() first.")
-        episodes = self._records.episodes
-        steps, columns = divmod(self._positions, episodes.batch_size)
+        columns = self._columns()
         frames = []
         for b in range(self.num_envs):
-            taken = self._actions[len(self._actions) - steps[b] :]
+            taken = self._actions[len(self._actions) - self._steps[b] :]
             past = np.array([a[b] for a in taken], dtype=self.single_action_space.dtype)
             past = past.reshape(-1, *(self.single_action_space.shape or ()))
-            frames.append(_drawn(self.task, self.render_mode, episodes, columns[b], steps[b], past))
+            frames.append(
+                _drawn(self.task, self.render_mode, self._episodes, columns[b], self._steps[b], past)
+            )
         return None if self.render_mode is None else tuple(frames)
 
-    def _answer(self, records: StepRecords, actions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Rewards of the actions, which change the episodes of a closed-loop task."""
-        rewards = np.zeros(self.num_envs)
-        positions = self._positions[self._asked]
-        if len(positions):
-            steps, columns = divmod(positions, records.batch_size)
-            answers = actions[self._asked]
-            rewards[self._asked] = self.task.reward(records.episodes, steps, columns, answers)
-            if self.task.closed_loop:
-                self.task.advance(records.episodes, steps, columns, answers)
+    def _answer(
+        self, steps: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], actions: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float32]:
+        assert self._episodes is not None
+        rewards = self.task.reward(self._episodes, steps, columns, actions)
+        if self.task.closed_loop:
+            self.task.advance(self._episodes, steps, columns, actions)
         return rewards
 
-    def _next_episode(self, envs: npt.NDArray[np.intp]) -> None:
-        """Move some environments to their next episode, making more where one has none left."""
-        numbers = self._numbers[envs] + 1
-        if np.count_nonzero(numbers > self._made[envs]):
-            self._refill(envs)
-        records = self._records
-        assert records is not None
-        columns = (self._positions[envs] + self.num_envs) % records.batch_size
-        self._positions[envs] = columns
-        self._ends[envs] = records.ends[columns]
-        self._numbers[envs] = numbers
+    def _columns(self) -> npt.NDArray[np.int64]:
+        return self._slot * self.num_envs + self._env_index
 
-    def _refill(self, envs: npt.NDArray[np.intp]) -> None:
-        """Fill every column that no environment is playing or has still ahead; `envs` play no longer."""
+    def _next_episode(self, envs: npt.NDArray[np.bool_]) -> None:
+        """Move the marked environments to their next episode, making more where one has none left."""
+        if (self._fresh[envs] == 0).any():
+            self._refill(envs)
+        self._slot[envs] = (self._slot[envs] + 1) % self._slots
+        self._fresh[envs] -= 1
+        self._numbers[envs] += 1
+        self._steps[envs] = 0
+        self._in_step = bool((self._slot == self._slot[0]).all() and (self._steps == self._steps[0]).all())
+
+    def _refill(self, envs: npt.NDArray[np.bool_]) -> None:
+        """Fill every column that no environment is playing or has still ahead."""
         if self._slots == 0:
             one = _num_bytes(self.task.generate(RowStreams(np.zeros(1, dtype=np.uint64))))
             most = 1 + -(-_EPISODES_AHEAD // self.num_envs)
             # Episodes that are too large to hold any ahead are made when they are needed, one slot per
             # environment.
             self._slots = max(1, min(most, _BYTES_AHEAD // (one * self.num_envs)))
-        batch = self._slots * self.num_envs
-        ahead = self._made - self._numbers
-        missing = self._slots - ahead
-        if self._records is not None:
-            missing -= ~np.isin(self._everyone, envs)
-        seeds_of = [episode_seeds(self._generators[b], int(missing[b])) for b in np.flatnonzero(missing)]
-        # The columns to fill, environment by environment, each from the one after its last.
-        env = np.repeat(self._everyone, missing)
-        nth = np.arange(len(env)) - np.repeat(np.cumsum(missing) - missing, missing)
-        columns = (self._positions[env] + (1 + ahead[env] + nth) * self.num_envs) % batch
+        playing = 0 if self._episodes is None else (~envs).astype(np.int64)
+        missing = self._slots - self._fresh - playing
+        ahead_of, seeds_of = [], []
+        for b in np.flatnonzero(missing):
+            ahead_slots = (self._slot[b] + 1 + self._fresh[b] + np.arange(missing[b])) % self._slots
+            ahead_of.append(ahead_slots * self.num_envs + b)
+            seeds_of.append(episode_seeds(self._generators[b], int(missing[b])))
+        columns, seeds = np.concatenate(ahead_of), np.concatenate(seeds_of)
         order = np.argsort(columns)
-        columns, seeds = columns[order], np.concatenate(seeds_of)[order]
+        columns, seeds = columns[order], seeds[order]
         made = self.task.generate(RowStreams(seeds))
-        if len(columns) == batch:
-            self._seeds, self._records = seeds, StepRecords(made)
+        if self._episodes is None:
+            self._seeds = np.zeros(len(columns), dtype=np.uint64)
+        self._seeds[columns] = seeds
+        if self._episodes is None or len(columns) == self._episodes.batch_size:
+            self._episodes = made
         else:
-            assert self._records is not None
-            self._seeds[columns] = seeds
-            self._records.overwrite(columns, made)
-        self._made += missing
+            self._episodes = _overwritten(self._episodes, columns, made)
+        self._fresh += missing
 
-    def _shown(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], dict[str, Any]]:
-        """What the environments show where they are, whether that is the end, and what `info` tells of it."""
-        assert self._records is not None
-        over = self._positions >= self._ends
-        self._over = over.nonzero()[0]
-        observations, records = self._records.read(self._positions, self._over)
-        if not (self.task.pays_unweighted or self.task.closed_loop):
-            self._asked = records["weights"].nonzero()[0]
-        else:
-            self._asked = (~over).nonzero()[0] if len(self._over) else slice(None)
+    def _here(self) -> tuple[Any, Any]:
+        """Index (steps, columns) of what the environments show; any step where an episode is over."""
+        if self._in_step and self._num_over in (0, self.num_envs):
+            first = int(self._slot[0]) * self.num_envs
+            return 0 if self._num_over else int(self._steps[0]), slice(first, first + self.num_envs)
+        return np.where(self._was_over, 0, self._steps) if self._num_over else self._steps, self._columns()
+
+    def _observations(self) -> npt.NDArray[np.float32]:
+        assert self._episodes is not None
+        observations = np.array(self._episodes.observations[self._here()])
+        if self._num_over:
+            observations[self._was_over] = 0.0
+        return observations
+
+    def _info(self) -> dict[str, Any]:
+        assert self._episodes is not None
         info: dict[str, Any] = {}
-        masks = iter(self._masks.copy())
-        for name, mask_name, field in self._entries:
-            info[name], info[mask_name] = records[field], next(masks)
-        info["episode"], info["_episode"] = self._numbers.copy(), next(masks)
-        return observations, over, info
+        for name, value in _step_facts(self.task, self._episodes, self._here(), self._was_over).items():
+            info[name] = value
+            info[f"_{name}"] = self._all_true.copy()
+        return info | {"episode": self._numbers.copy(), "_episode": self._all_true.copy()}
 
 
 def _num_bytes(episodes: Episodes) -> int:
     """Memory of the arrays that grow with the length of episodes."""
     arrays = [getattr(episodes, name) for name in Episodes._TIME_FIRST]
     return sum(array.nbytes for array in (*arrays, *episodes.step_facts.values()))
+
+
+def _overwritten(old: Episodes, columns: npt.NDArray[np.int64], new: Episodes) -> Episodes:
+    """`old` with `new`'s episodes in the given columns, padded in time to the longer of the two."""
+
+    def merged(a: npt.NDArray[Any], b: npt.NDArray[Any], time_first: bool) -> npt.NDArray[Any]:
+        if not time_first:
+            a[columns] = b
+            return a
+        if len(b) > len(a):
+            a = np.concatenate((a, np.zeros((len(b) - len(a), *a.shape[1:]), dtype=a.dtype)))
+        a[: len(b), columns] = b
+        a[len(b) :, columns] = 0
+        return a
+
+    return Episodes(
+        **{name: merged(getattr(old, name), getattr(new, name), True) for name in Episodes._TIME_FIRST},
+        lengths=merged(old.lengths, new.lengths, False),
+        facts={k: merged(v, new.facts[k], False) for k, v in old.facts.items()},
+        step_facts={k: merged(v, new.step_facts[k], True) for k, v in old.step_facts.items()},
+    )
