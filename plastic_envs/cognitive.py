@@ -151,6 +151,7 @@ class CognitiveBattery(Task):
     periods = EPOCHS
     pictures = "plastic_envs.cognitive_render:trial"
     info_facts = ("component", "location", "cost", "length")
+    pays_unweighted = False
 
     def __init__(self, tasks: str | Sequence[str] = "everything", **settings: Any) -> None:
         self.settings = CognitiveSettings(tasks=tasks, **settings)

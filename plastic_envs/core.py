@@ -151,6 +151,8 @@ class Task(ABC):
             (minus the squared distance of action and target) or "log_likelihood" (of a target of 0 or 1,
             given its probability).
         info_facts: Names of the `step_facts` that the environments show in `info`.
+        pays_unweighted: Whether `reward` may be other than 0 at a step of weight 0. Where it never is, say
+            so: environments side by side then ask for the rewards of weighted steps only.
         components: Names of the tasks that a mixture draws from, one per episode; empty where it is no
             mixture. A mixture's episodes have `facts["component"]` (B,), the number of each one's task, and
             its metrics a list `accuracy_by_component`, in this order, NaN for a task without episodes.
@@ -171,6 +173,7 @@ class Task(ABC):
     step_ms: float | None = None
     objective: str | None = None
     info_facts: tuple[str, ...] = ()
+    pays_unweighted: bool = True
     components: tuple[str, ...] = ()
     pictures: str | None = None
     score_name: str = "accuracy"
@@ -204,6 +207,8 @@ class Task(ABC):
         actions: npt.NDArray[Any],
     ) -> None:
         """Write, in place, what `actions` change in the episodes' later steps. Default: nothing.
+
+        The lengths of episodes may not change.
 
         Args:
             episodes: The batch being played.

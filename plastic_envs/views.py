@@ -19,6 +19,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from plastic_envs.core import Episodes, Task
+from plastic_envs.itinerary import Itinerary, itinerary
+from plastic_envs.step_records import INFO_OF_STEPS, StepRecords, info_arrays, nothing
 from plastic_envs.streams import RowStreams, episode_seeds
 
 __all__ = ["RENDER_MODES", "TaskEnv", "TaskVectorEnv", "build_task"]
@@ -29,6 +31,11 @@ _PICTURES_PER_SECOND = 4
 # memory.
 _EPISODES_AHEAD = 1024
 _BYTES_AHEAD = 64 * 2**20
+# It reads this many steps at once, or as many as make this many steps of one environment. After `reset` it
+# begins with a few, so that little is read in vain where episodes are broken off.
+_MOST_PAGES, _MOST_STEPS, _FIRST_PAGES = 128, 2**13, 8
+
+_Page = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], dict[str, Any]]  # observations, over, info
 
 
 def build_task(task: Task | str, **kwargs: Any) -> Task:
@@ -147,9 +154,13 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
         return np.array(self.episodes.observations[self._step, 0])
 
     def _info(self) -> dict[str, Any]:
-        over = np.array([self._over()])
-        facts = _step_facts(self.task, self.episodes, (np.where(over, 0, self._step), np.array([0])), over)
-        info = {name: value[0].item() if value.ndim == 1 else value[0] for name, value in facts.items()}
+        over = self._over()
+        info: dict[str, Any] = {}
+        for name, source in info_arrays(self.task, self.episodes).items():
+            value = np.array(source[0 if over else self._step, 0])
+            if over:
+                value[...] = nothing(name, value.dtype)
+            info[name] = value if value.ndim else value.item()
         return info | {"episode": self._episode}
 
 
@@ -165,37 +176,13 @@ def _next_task(task: Task, options: dict[str, Any] | None) -> Task:
     return chosen
 
 
-def _step_facts(
-    task: Task, episodes: Episodes, at: tuple[Any, Any], over: npt.NDArray[np.bool_]
-) -> dict[str, npt.NDArray[Any]]:
-    """What `info` tells of the observations at the index `at` = (steps, rows); copies, each (K, ...).
-
-    Args:
-        task: Names the facts.
-        episodes: What is being played.
-        at: Steps and rows; for episodes that are over, any step that exists.
-        over: (K,), whether the episode is over, so that there is nothing to tell: zeros, and -1 as target.
-    """
-    sources = {
-        "target": episodes.targets,
-        "weight": episodes.weights,
-        "period": episodes.periods,
-        "reset": episodes.resets,
-        **{name: episodes.step_facts[name] for name in task.info_facts},
-    }
-    facts = {name: np.array(source[at]) for name, source in sources.items()}
-    if np.count_nonzero(over):
-        for name, value in facts.items():
-            value[over] = -1 if name == "target" and value.dtype.kind == "i" else 0
-    return facts
-
-
 class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]):
     """`num_envs` episodes side by side, each environment with its own stream of seeds.
 
     Autoreset is Gymnasium's NEXT_STEP: the step after an environment's last one starts its next
     episode; its action is not used and its reward is 0, so learners mask that step. `info` holds the fields
-    of `TaskEnv`'s as arrays, with Gymnasium's `_name` masks.
+    of `TaskEnv`'s as arrays, with Gymnasium's `_name` masks. What a step returns may be kept or changed: no
+    other step shows it, and the environment does not read it.
 
     Args:
         task: A task, or "module:Class" with its arguments in `kwargs`.
@@ -224,21 +211,24 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         # Each environment owns `slots` columns of one batch of episodes and goes round them; when one runs
         # out, all used columns are filled again at once. Making episodes ahead changes nothing in
         # them (an episode depends on its seed only) and pays the overhead of NumPy calls once for many.
+        # Environment b owns columns b, num_envs + b, 2 num_envs + b, ...
         self._slots = 0  # known once the first episode has shown how much memory one takes
         self._generators: list[np.random.Generator] = []
-        self._episodes: Episodes | None = None
+        self._records: StepRecords | None = None
         self._seeds = np.zeros(0, dtype=np.uint64)  # of the episodes in the columns
+        # Where the environments go from row 0, and what they play there.
+        self._ahead: Itinerary | None = None
+        self._row = 0  # the present
+        self._columns = np.arange(num_envs)
+        self._left = np.zeros(num_envs, dtype=np.int64)  # steps
         self._numbers = np.full(num_envs, -1)
-        self._fresh = np.zeros(num_envs, dtype=np.int64)  # columns ahead that have not been played
-        self._slot = np.zeros(num_envs, dtype=np.int64)
-        self._steps = np.zeros(num_envs, dtype=np.int64)
-        self._env_index = np.arange(num_envs)
-        self._was_over = np.zeros(num_envs, dtype=bool)
-        self._num_over = 0
-        # Whether all environments are at the same step of the same slot, as they stay for ever if all
-        # episodes are equally long: reading a step is then one slice of each array.
-        self._in_step = True
-        self._all_true = np.ones(num_envs, dtype=bool)
+        self._made = np.full(num_envs, -1)  # number of the last episode made
+        # What is shown in the rows that have been read and not yet handed out, the next one last.
+        self._pages: list[_Page] = []
+        self._pages_at_once = _FIRST_PAGES
+        self._most_pages = max(1, min(_MOST_PAGES, _MOST_STEPS // num_envs))
+        self._info_names: list[str] = []
+        self._asked: Any = slice(None)  # the environments whose actions have an effect: indices, or all
         self._actions: list[npt.NDArray[Any]] = []
 
     def reset(
@@ -249,27 +239,33 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         `options` are as in `TaskEnv.reset`, for all environments alike.
         """
         task = _next_task(self.task if seed is None else self._first_task, options)
+        seeds = seed if isinstance(seed, list) else [
+            None if seed is None else seed + b for b in range(self.num_envs)
+        ]  # fmt: skip
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments.")
+        self._arrive()
+        self._left[:] = 0
         if seed is not None or task is not self.task:
+            self._made -= self._numbers + 1
             self._numbers[:] = -1
-        if task is not self.task and self._episodes is not None:
+        if task is not self.task and self._records is not None:
             # Episodes made ahead are made again of the same seeds, as if the other task had been there.
-            self._episodes = task.generate(RowStreams(self._seeds))
+            self._records = StepRecords(task, task.generate(RowStreams(self._seeds)))
         self.task = task
         if seed is not None or not self._generators:
-            seeds = seed if isinstance(seed, list) else [
-                None if seed is None else seed + b for b in range(self.num_envs)
-            ]  # fmt: skip
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments.")
             if seed is not None:
                 self._np_random_seed = seeds[0]
             self._generators = [seeding.np_random(s)[0] for s in seeds]
-            self._fresh[:] = 0
-        self._next_episode(np.ones(self.num_envs, dtype=bool))
-        self._was_over = np.zeros(self.num_envs, dtype=bool)
-        self._num_over = 0
+            self._made[:] = self._numbers
+        # Every entry of `info` has Gymnasium's mask, which tells which environments it is given for.
+        names = (*INFO_OF_STEPS, *self.task.info_facts, "episode")
+        self._info_names = [entry for name in names for entry in (name, f"_{name}")]
+        self._look_ahead()
+        self._pages, self._pages_at_once = [], _FIRST_PAGES
         self._actions = []
-        return self._observations(), self._info()
+        observations, _, info = self._next_page()
+        return observations, info
 
     def step(
         self, actions: npt.NDArray[Any]
@@ -281,68 +277,99 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         dict[str, Any],
     ]:
         """Answer the current observations; environments that had ended start anew instead."""
-        if self._episodes is None:
+        if self._ahead is None or self._records is None:
             raise gym.error.ResetNeeded("there is no episode yet; call reset() first.")
         actions = np.asarray(actions)
         if len(actions) != self.num_envs:
             raise ValueError(f"{len(actions)} actions for {self.num_envs} environments.")
-        if self._num_over == 0:
-            rewards = self._answer(self._steps, self._columns(), actions)
-            self._steps += 1
-        else:
-            live = ~self._was_over
-            rewards = np.zeros(self.num_envs, dtype=np.float32)
-            if live.any():
-                rewards[live] = self._answer(self._steps[live], self._columns()[live], actions[live])
-                self._steps[live] += 1
-            self._next_episode(~live)
+        rewards = np.zeros(self.num_envs)
+        columns = self._ahead.columns[self._row][self._asked]
+        if len(columns):
+            steps, answers = self._ahead.steps[self._row][self._asked], actions[self._asked]
+            episodes = self._records.episodes
+            rewards[self._asked] = self.task.reward(episodes, steps, columns, answers)
+            if self.task.closed_loop:
+                self.task.advance(episodes, steps, columns, answers)
         if self.render_mode is not None:
             self._actions.append(actions.copy())
-        self._was_over = over = self._steps >= self._episodes.lengths[self._columns()]
-        self._num_over = int(np.count_nonzero(over))
-        return (
-            self._observations(), rewards.astype(np.float64), over.copy(),
-            np.zeros(self.num_envs, dtype=bool), self._info(),
-        )  # fmt: skip
+        observations, over, info = self._next_page()
+        return observations, rewards, over, np.zeros(self.num_envs, dtype=bool), info
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture (or text) per environment."""
-        if self._episodes is None:
+        if self._ahead is None or self._records is None:
             raise gym.error.ResetNeeded("there is no episode yet; call reset() first.")
-        columns = self._columns()
+        episodes = self._records.episodes
+        columns, steps = self._ahead.columns[self._row], self._ahead.steps[self._row]
         frames = []
         for b in range(self.num_envs):
-            taken = self._actions[len(self._actions) - self._steps[b] :]
+            taken = self._actions[len(self._actions) - steps[b] :]
             past = np.array([a[b] for a in taken], dtype=self.single_action_space.dtype)
             past = past.reshape(-1, *(self.single_action_space.shape or ()))
-            frames.append(
-                _drawn(self.task, self.render_mode, self._episodes, columns[b], self._steps[b], past)
-            )
+            frames.append(_drawn(self.task, self.render_mode, episodes, columns[b], steps[b], past))
         return None if self.render_mode is None else tuple(frames)
 
-    def _answer(
-        self, steps: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], actions: npt.NDArray[Any]
-    ) -> npt.NDArray[np.float32]:
-        assert self._episodes is not None
-        rewards = self.task.reward(self._episodes, steps, columns, actions)
-        if self.task.closed_loop:
-            self.task.advance(self._episodes, steps, columns, actions)
-        return rewards
+    def _next_page(self) -> _Page:
+        """Go a step on; what is shown there."""
+        assert self._ahead is not None
+        if self._row + 1 == len(self._ahead.over):
+            self._arrive()
+            self._look_ahead()
+        self._row += 1
+        if not self._pages:
+            self._read_pages()
+        page = self._pages.pop()
+        _, over, info = page
+        if not (self.task.pays_unweighted or self.task.closed_loop):
+            self._asked = info["weight"].nonzero()[0]
+        else:
+            self._asked = (~over).nonzero()[0] if np.count_nonzero(over) else slice(None)
+        return page
 
-    def _columns(self) -> npt.NDArray[np.int64]:
-        return self._slot * self.num_envs + self._env_index
+    def _read_pages(self) -> None:
+        """Read what is shown now; where it does not depend on actions, what is shown in later rows too."""
+        assert self._ahead is not None
+        assert self._records is not None
+        one = self.task.closed_loop
+        rows = self._row if one else slice(self._row, self._row + self._pages_at_once)
+        self._pages_at_once = min(2 * self._pages_at_once, _MOST_PAGES)
+        over = self._ahead.over[rows].copy()
+        observations, told = self._records.read(self._ahead.positions[rows], over)
+        told.append(self._numbers + self._ahead.begun[rows])
+        masks = np.empty((len(told), *over.shape), dtype=bool)
+        masks.fill(True)
+        entries: list[Any] = [None] * len(self._info_names)
+        entries[::2], entries[1::2] = told, masks
+        names = self._info_names
+        if one:
+            self._pages.append((observations, over, dict(zip(names, entries, strict=True))))
+            return
+        pages = zip(observations, over, zip(*entries, strict=False), strict=False)
+        self._pages = [(seen, ended, dict(zip(names, page, strict=True))) for seen, ended, page in pages]
+        self._pages.reverse()
 
-    def _next_episode(self, envs: npt.NDArray[np.bool_]) -> None:
-        """Move the marked environments to their next episode, making more where one has none left."""
-        if (self._fresh[envs] == 0).any():
-            self._refill(envs)
-        self._slot[envs] = (self._slot[envs] + 1) % self._slots
-        self._fresh[envs] -= 1
-        self._numbers[envs] += 1
-        self._steps[envs] = 0
-        self._in_step = bool((self._slot == self._slot[0]).all() and (self._steps == self._steps[0]).all())
+    def _arrive(self) -> None:
+        """Make the present row 0."""
+        if self._ahead is None or self._records is None:
+            return
+        self._columns = self._ahead.columns[self._row]
+        self._left = self._records.episodes.lengths[self._columns] - self._ahead.steps[self._row]
+        self._numbers += self._ahead.begun[self._row]
+        self._row, self._ahead = 0, None
 
-    def _refill(self, envs: npt.NDArray[np.bool_]) -> None:
+    def _look_ahead(self) -> None:
+        """Work out where the environments go from here, making more episodes where one has none left."""
+        if not (self._left + self._made - self._numbers).all():
+            self._refill()
+        assert self._records is not None
+        lengths = self._records.episodes.lengths
+        # Where an episode is over, its column too may hold a new one: the last before it goes round again.
+        later = self.num_envs * np.arange(min(self._slots + 1, self._most_pages + 2))[:, None]
+        columns = (self._columns + later) % len(lengths)
+        ahead = self._made - self._numbers
+        self._ahead = itinerary(lengths, columns, self._left, ahead, self._most_pages)
+
+    def _refill(self) -> None:
         """Fill every column that no environment is playing or has still ahead."""
         if self._slots == 0:
             one = _num_bytes(self.task.generate(RowStreams(np.zeros(1, dtype=np.uint64))))
@@ -350,71 +377,26 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             # Episodes that are too large to hold any ahead are made when they are needed, one slot per
             # environment.
             self._slots = max(1, min(most, _BYTES_AHEAD // (one * self.num_envs)))
-        playing = 0 if self._episodes is None else (~envs).astype(np.int64)
-        missing = self._slots - self._fresh - playing
-        ahead_of, seeds_of = [], []
-        for b in np.flatnonzero(missing):
-            ahead_slots = (self._slot[b] + 1 + self._fresh[b] + np.arange(missing[b])) % self._slots
-            ahead_of.append(ahead_slots * self.num_envs + b)
-            seeds_of.append(episode_seeds(self._generators[b], int(missing[b])))
-        columns, seeds = np.concatenate(ahead_of), np.concatenate(seeds_of)
+        batch = self._slots * self.num_envs
+        ahead = self._made - self._numbers
+        missing = self._slots - ahead - (self._left > 0)
+        seeds = [episode_seeds(self._generators[b], int(missing[b])) for b in np.flatnonzero(missing)]
+        # The columns to fill, environment by environment, each from the one after its last.
+        env = np.repeat(np.arange(self.num_envs), missing)
+        nth = np.arange(len(env)) - np.repeat(np.cumsum(missing) - missing, missing)
+        columns = (self._columns[env] + (1 + ahead[env] + nth) * self.num_envs) % batch
         order = np.argsort(columns)
-        columns, seeds = columns[order], seeds[order]
-        made = self.task.generate(RowStreams(seeds))
-        if self._episodes is None:
-            self._seeds = np.zeros(len(columns), dtype=np.uint64)
-        self._seeds[columns] = seeds
-        if self._episodes is None or len(columns) == self._episodes.batch_size:
-            self._episodes = made
+        columns, seeds_there = columns[order], np.concatenate(seeds)[order]
+        made = self.task.generate(RowStreams(seeds_there))
+        if self._records is None or len(columns) == batch:
+            self._records, self._seeds = StepRecords(self.task, made), seeds_there
         else:
-            self._episodes = _overwritten(self._episodes, columns, made)
-        self._fresh += missing
-
-    def _here(self) -> tuple[Any, Any]:
-        """Index (steps, columns) of what the environments show; any step where an episode is over."""
-        if self._in_step and self._num_over in (0, self.num_envs):
-            first = int(self._slot[0]) * self.num_envs
-            return 0 if self._num_over else int(self._steps[0]), slice(first, first + self.num_envs)
-        return np.where(self._was_over, 0, self._steps) if self._num_over else self._steps, self._columns()
-
-    def _observations(self) -> npt.NDArray[np.float32]:
-        assert self._episodes is not None
-        observations = np.array(self._episodes.observations[self._here()])
-        if self._num_over:
-            observations[self._was_over] = 0.0
-        return observations
-
-    def _info(self) -> dict[str, Any]:
-        assert self._episodes is not None
-        info: dict[str, Any] = {}
-        for name, value in _step_facts(self.task, self._episodes, self._here(), self._was_over).items():
-            info[name] = value
-            info[f"_{name}"] = self._all_true.copy()
-        return info | {"episode": self._numbers.copy(), "_episode": self._all_true.copy()}
+            self._records.overwrite(columns, made)
+            self._seeds[columns] = seeds_there
+        self._made += missing
 
 
 def _num_bytes(episodes: Episodes) -> int:
     """Memory of the arrays that grow with the length of episodes."""
     arrays = [getattr(episodes, name) for name in Episodes._TIME_FIRST]
     return sum(array.nbytes for array in (*arrays, *episodes.step_facts.values()))
-
-
-def _overwritten(old: Episodes, columns: npt.NDArray[np.int64], new: Episodes) -> Episodes:
-    """`old` with `new`'s episodes in the given columns, padded in time to the longer of the two."""
-
-    def merged(a: npt.NDArray[Any], b: npt.NDArray[Any], time_first: bool) -> npt.NDArray[Any]:
-        if not time_first:
-            a[columns] = b
-            return a
-        if len(b) > len(a):
-            a = np.concatenate((a, np.zeros((len(b) - len(a), *a.shape[1:]), dtype=a.dtype)))
-        a[: len(b), columns] = b
-        a[len(b) :, columns] = 0
-        return a
-
-    return Episodes(
-        **{name: merged(getattr(old, name), getattr(new, name), True) for name in Episodes._TIME_FIRST},
-        lengths=merged(old.lengths, new.lengths, False),
-        facts={k: merged(v, new.facts[k], False) for k, v in old.facts.items()},
-        step_facts={k: merged(v, new.step_facts[k], True) for k, v in old.step_facts.items()},
-    )
