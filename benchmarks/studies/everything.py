@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row, metric_row
 from benchmarks.studies import multitask_figures as draw
+from benchmarks.studies.learning_curves import have_curves
 from benchmarks.studies.multitask_lesions import KINDS, PRUNED_SHARES, lesions
 from benchmarks.studies.multitask_measures import (
     REPRESENTATIONS,
@@ -302,20 +303,20 @@ _OF_ONE: tuple[tuple[str, str, str, Any], ...] = (
 
 
 def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
-    """Learning, accuracies, and the first plastic network's maps; co-membership over each group."""
-    drawn = [
-        (
-            "learning",
-            "Accuracy on the validation split while learning (thin: networks; bands: standard error).",
-            draw.learning(results, {"accuracy_trial": 0.97, "accuracy_angle": 0.97}, UPDATES // 10),
-        ),
+    """Learning, if there was any here, accuracies, the first plastic network's maps, co-membership."""
+    drawn = []
+    if have_curves(results, "eval/accuracy_trial"):
+        caption = "Accuracy on the validation split while learning (thin: networks; bands: standard error)."
+        goals = {"accuracy_trial": 0.97, "accuracy_angle": 0.97}
+        drawn.append(("learning", caption, draw.learning(results, goals, UPDATES // 10)))
+    drawn.append(
         (
             "accuracy",
             "Accuracy on fresh trials by task, by the ring dialect's rule for each trial and by the compact "
             "measure; dots are networks.",
             draw.accuracy_by_task(results),
-        ),
-    ]
+        )
+    )
     tables = {"published": PUBLISHED}
     for group, runs in results.items():
         if not _is_plastic(runs):

@@ -12,7 +12,7 @@ from benchmarks.results import Results
 from benchmarks.studies import Row
 from plastic_agents.analysis.multitask_plots import draw_mean_curve
 
-__all__ = ["chance_of", "draw_curve", "over_seeds", "reach_row", "updates_to"]
+__all__ = ["chance_of", "draw_curve", "have_curves", "over_seeds", "reach_row", "updates_to"]
 
 
 def updates_to(run: Results, share: float, tag: str = "eval/score") -> float:
@@ -56,6 +56,13 @@ def over_seeds(
     for row, curve in zip(values, curves, strict=True):
         row[np.searchsorted(updates, curve.updates)] = curve.values
     return updates, values
+
+
+def have_curves(groups: Mapping[str, Sequence[Results]], tag: str = "eval/score") -> bool:
+    """Whether any run has learned here; those of shipped networks have no curves to draw."""
+    return any(
+        len(run.curves[tag].updates) > 1 for runs in groups.values() for run in runs if tag in run.curves
+    )
 
 
 def chance_of(groups: Mapping[str, Sequence[Results]], measure: str) -> float:

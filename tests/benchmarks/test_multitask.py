@@ -249,3 +249,10 @@ def test_replaced_rules_are_those_that_the_network_sees(task):
         rules = probe.sample(np.random.default_rng(0), 2).observations[0, :, probe.field("rule").slice]
         expected = [strengths.get(name, 0.0) for name in battery.settings.columns]
         np.testing.assert_array_equal(rules, [expected, expected])
+
+
+def test_networks_that_did_not_learn_here_have_no_curves_to_draw(fifteen):
+    shipped = {group: [replace(run, curves={}) for run in runs] for group, runs in fifteen.items()}
+    assert {name for name, _, _ in everything.figures(fifteen)} - {
+        name for name, _, _ in everything.figures(shipped)
+    } == {"learning"}
