@@ -66,10 +66,12 @@ def itinerary(
     over[row, ending] = True
     begun = np.zeros(over.shape, dtype=np.int32)
     followed = row < num_rows - 1
+    at = env  # where `columns` and `starts` have the present episodes: in all rows alike while none begins
     if followed.any():
         begun[row[followed] + 1, ending[followed]] = 1
         np.add.accumulate(begun, axis=0, out=begun)
-    at = begun * len(left) + env
-    column = columns.take(at)
+        at = begun * len(left) + env
+    column = np.empty(over.shape, dtype=np.int64)
+    column[:] = columns.take(at)
     step = np.arange(num_rows)[:, None] - starts.take(at)
     return Itinerary(column, step, step * len(lengths) + column, over, begun.astype(np.int64))
