@@ -51,8 +51,8 @@ REGULARISED_SEEDS = 7
 """Published: 7."""
 REGULARISED_UPDATES = 12_000
 """Of networks that are there for the clusters of their task-periods: some 8 CPU minutes at 100 units."""
-LARGE_UPDATES = 6_000
-"""Of such networks of the published size, 300 units: some 20 CPU minutes."""
+LARGE_UPDATES = 2_500
+"""Of such networks of the published size, 300 units: some 12 CPU minutes."""
 
 _COMMON: dict[str, Any] = {
     "env": "Cognitive-everything-vector-v0",
