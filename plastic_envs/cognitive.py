@@ -117,7 +117,8 @@ class CognitiveBattery(Task):
             tasks or more", as published.
         modality_diff: Second stimuli are in the other modality (`delaydm1`, `delaydm2` and the match tasks).
             The published compact runs of all tasks set this and the next.
-        label_strength: Targets of `delaydm1` and `delaydm2` are as long as the chosen stimulus is strong.
+        label_strength: Targets of `delaydm1` and `delaydm2` are as long as the chosen stimulus is strong. Of
+            no effect on discrete responses, which have no length.
         easy_task: Coherences are 10 (simultaneous) or 2 (delayed) times as large.
         compatible_nonmatch: Draw non-matching stimuli before snapping, as published: 4 % of them cannot be
             told from matching ones.
