@@ -60,10 +60,14 @@ def everything(
 
 
 def assert_agree(got: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
-    """Agreement relative to each tensor's largest entry: 1e-10 in float64, 1e-5 in float32."""
+    """Agreement relative to each tensor's largest entry: 1e-10 in float64, 1e-5 in float32.
+
+    Entries are sums of terms of order 1. Where these cancel, their rounding stays, which differs between
+    processors: so no less is asked for than 1e-12 and 1e-6 (eight units of a float32's last place at 1).
+    """
     for one, other in zip(got, expected, strict=True):
-        tolerance = EXACT if other.dtype == torch.float64 else ROUGH
-        assert (one - other).abs().max() <= tolerance * other.abs().max().clamp_min(1e-2)
+        tolerance, least = (EXACT, 1e-2) if other.dtype == torch.float64 else (ROUGH, 1e-1)
+        assert (one - other).abs().max() <= tolerance * other.abs().max().clamp_min(least)
 
 
 @pytest.fixture
