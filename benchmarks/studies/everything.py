@@ -52,7 +52,7 @@ REGULARISED_SEEDS = 7
 REGULARISED_UPDATES = 12_000
 """Of networks that are there for the clusters of their task-periods: some 8 CPU minutes at 100 units."""
 LARGE_UPDATES = 2_500
-"""Of such networks of the published size, 300 units: some 12 CPU minutes."""
+"""Of such networks of the published size, 300 units: some 8 CPU minutes."""
 
 _COMMON: dict[str, Any] = {
     "env": "Cognitive-everything-vector-v0",
@@ -90,7 +90,7 @@ _GROUPS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
             "agent": "mpn", "agent_kwargs": {"hidden_size": 300}, "learner.learning_rate": 3e-3,
             "updates": LARGE_UPDATES, **_PENALTIES,
         },
-        range(2),
+        range(3),
     ),
 }  # fmt: skip
 EFFORT = Effort()
