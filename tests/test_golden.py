@@ -38,7 +38,7 @@ class Short(NamedTuple):
 
 
 _SMALL = {"batch_size": 4, "validation_episodes": 4, "evaluate_every": 2}
-_TRIALS = {"updates": 3, "criterion": 0.6, "window": 10, "max_trials": 300}
+_TRIALS = {"updates": 3, "criterion": 0.6, "window": 10, "max_trials": 300, "learning_rate": 3e-3}
 RUNS = {
     "plastic-disjoint": Short("plastic", "PlasticGraph-disjoint-v0"),
     "published-standard": Short(
