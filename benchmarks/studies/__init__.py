@@ -49,16 +49,16 @@ Measured = tuple[dict[str, float], dict[str, npt.NDArray[Any]]]
 STUDIES: dict[str, str] = {
     "graph-walk": "benchmarks.studies.graph_walk",
     "every-agent": "benchmarks.studies.every_agent",
-    "sensorimotor": "benchmarks.studies.sensorimotor",
+    "sensorimotor": "benchmarks.studies.sensorimotor.learning_to_learn",
     "stimulus-coding": "benchmarks.studies.stimulus_coding",
-    "transitive-inference": "benchmarks.studies.transitive_inference",
-    "one-task": "benchmarks.studies.one_task",
-    "two-task": "benchmarks.studies.two_task",
-    "everything": "benchmarks.studies.everything",
-    "ring": "benchmarks.studies.ring",
-    "transfer": "benchmarks.studies.transfer",
-    "flex": "benchmarks.studies.flex",
-    "integration": "benchmarks.studies.integration",
+    "transitive-inference": "benchmarks.studies.transitive.inference",
+    "one-task": "benchmarks.studies.cognitive.one_task",
+    "two-task": "benchmarks.studies.cognitive.two_task",
+    "everything": "benchmarks.studies.cognitive.everything",
+    "ring": "benchmarks.studies.cognitive.ring",
+    "transfer": "benchmarks.studies.cognitive.transfer",
+    "flex": "benchmarks.studies.cognitive.flex",
+    "integration": "benchmarks.studies.cognitive.integration",
 }
 
 # Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom, so that means over few seeds get

@@ -21,7 +21,7 @@ import plastic_envs
 from benchmarks.figures import styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies.sensorimotor import IN_CONTEXT_TASK
+from benchmarks.studies.sensorimotor.learning_to_learn import IN_CONTEXT_TASK
 from plastic_agents.registry import learner_class
 
 __all__ = ["DESCRIPTION", "TASKS", "figures", "plan", "table"]

@@ -13,10 +13,9 @@ import plastic_envs
 from benchmarks.config import RunConfig
 from benchmarks.history import Curve
 from benchmarks.results import Results
-from benchmarks.studies import everything, multitask_lesions, one_task, ring, two_task
-from benchmarks.studies import multitask_measures as measures
+from benchmarks.studies.cognitive import everything, lesions, measures, one_task, ring, two_task
+from benchmarks.studies.cognitive.fixed_points import Held, PointsEffort, fixed_points
 from benchmarks.studies.learning_curves import updates_to
-from benchmarks.studies.multitask_fixed_points import Held, PointsEffort, fixed_points
 from plastic_agents.analysis.fixed_points import Search, leading_eigenvalues
 from plastic_agents.analysis.lesions import Lesion
 from plastic_agents.base import NetworkAgent
@@ -94,7 +93,7 @@ def test_fifteen_tasks_are_measured_and_shown(fifteen):
     assert plastic.arrays["variance/modulation"].shape == (49, 64)
     assert plastic.arrays["clusters/modulation/groups"].shape == (64,)
     assert plastic.metrics["freeze_nothing/changed_bits"] == 0
-    for kind in multitask_lesions.KINDS:
+    for kind in lesions.KINDS:
         assert plastic.arrays[f"lesions/{kind}/accuracy"].shape == (3, 15)
     assert plastic.arrays["pruning/accuracy"].shape == (8, 15)
     assert "variance/modulation" not in fifteen["leaky-rnn"][0].arrays
@@ -158,11 +157,11 @@ def test_a_lesioned_copy_lacks_what_was_taken_away():
     blank = Lesion.nothing((8, 8))
     frozen = replace(blank, frozen=np.ones((8, 8), dtype=bool))
     x = torch.randn(7, 2, network.embedding.in_features)
-    after = multitask_lesions.lesioned(network, frozen)(x)[1].modulation
+    after = lesions.lesioned(network, frozen)(x)[1].modulation
     assert not after.any()
     assert network(x)[1].modulation.any()
     hidden = replace(blank, hidden=np.arange(8) < 3)
-    assert not multitask_lesions.lesioned(network, hidden).features(x)[0][..., :3].any()
+    assert not lesions.lesioned(network, hidden).features(x)[0][..., :3].any()
     assert network.features(x)[0][..., :3].all()
 
 

@@ -11,8 +11,9 @@ from benchmarks.config import RunConfig
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.rundir import RunDirectory
-from benchmarks.studies import Planned, sensorimotor
-from benchmarks.studies.sensorimotor_measures import Stored
+from benchmarks.studies import Planned
+from benchmarks.studies.sensorimotor import learning_to_learn as sensorimotor
+from benchmarks.studies.sensorimotor.measures import Stored
 
 _QUICK = {
     "agent": "leaky-softplus",

@@ -19,9 +19,9 @@ from benchmarks.results import Results
 from benchmarks.rundir import RunDirectory
 from benchmarks.ship import ship
 from benchmarks.studies import STUDIES, Planned, Row, interval, study
-from benchmarks.studies import transitive_inference as study_of_order
-from benchmarks.studies.transitive_conditions import CONDITIONS
-from benchmarks.studies.transitive_measures import Effort
+from benchmarks.studies.transitive import inference as study_of_order
+from benchmarks.studies.transitive.conditions import CONDITIONS
+from benchmarks.studies.transitive.measures import Effort
 from plastic_agents import pretrained
 from plastic_agents.base import NetworkAgent
 

@@ -15,7 +15,8 @@ from benchmarks.history import Curve
 from benchmarks.reproduce import config_of, reproduce
 from benchmarks.results import Results
 from benchmarks.rundir import RunDirectory
-from benchmarks.studies import STUDIES, Planned, flex, integration, learning_curves, transfer
+from benchmarks.studies import STUDIES, Planned, learning_curves
+from benchmarks.studies.cognitive import flex, integration, transfer
 from plastic_agents.base import NetworkAgent
 from plastic_agents.partial import trained_entries
 

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from benchmarks.experiments.transitive import draw_distances, draw_pairs, draw_serial_positions
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
-from benchmarks.studies.transitive_conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN
-from benchmarks.studies.transitive_measures import DECODED
+from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN
+from benchmarks.studies.transitive.measures import DECODED
 
 __all__ = ["comparisons", "of_plastic", "toy_model"]
 

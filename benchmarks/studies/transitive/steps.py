@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.evaluation import torch_generator
 from benchmarks.studies import Measured
-from benchmarks.studies.transitive_conditions import NUM_ITEMS, WITHHELD, WITHHELD_TRIAL
-from benchmarks.studies.transitive_measures import PCA_TRIAL, Effort, played, standard_task
+from benchmarks.studies.transitive.conditions import NUM_ITEMS, WITHHELD, WITHHELD_TRIAL
+from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, played, standard_task
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.recoding import cosines, fit_recoding, pair_by_item, reinstatement_effect
 from plastic_agents.analysis.statistics import pearson

@@ -22,10 +22,10 @@ from benchmarks.evaluation import named_generator
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies import multitask_figures as draw
+from benchmarks.studies.cognitive import figures as draw
+from benchmarks.studies.cognitive.measures import Effort, accuracies, battery_of, network_of, outputs_of
+from benchmarks.studies.cognitive.rows import accuracy_rows
 from benchmarks.studies.learning_curves import have_curves
-from benchmarks.studies.multitask_measures import Effort, accuracies, battery_of, network_of, outputs_of
-from benchmarks.studies.multitask_rows import accuracy_rows
 from plastic_agents.base import Agent
 from plastic_envs.cognitive import CognitiveBattery
 

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.evaluation import named_generator
 from benchmarks.studies import Measured
-from benchmarks.studies.multitask_measures import trials_of
+from benchmarks.studies.cognitive.measures import trials_of
 from plastic_agents.analysis.fixed_points import (
     FixedPoints,
     Search,

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies import multitask_figures as draw
+from benchmarks.studies.cognitive import figures as draw
+from benchmarks.studies.cognitive.fixed_points import PointsEffort, fixed_points
+from benchmarks.studies.cognitive.measures import battery_of, network_of
 from benchmarks.studies.learning_curves import reach_row
-from benchmarks.studies.multitask_fixed_points import PointsEffort, fixed_points
-from benchmarks.studies.multitask_measures import battery_of, network_of
 from plastic_agents.base import Agent
 from plastic_agents.networks.mpn import MPN
 
@@ -55,7 +55,7 @@ def plan() -> list[Planned]:
 
 
 def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """Fixed points of M, of one network; see `multitask_fixed_points.fixed_points`."""
+    """Fixed points of M, of one network; see `fixed_points.fixed_points`."""
     network = network_of(agent)
     if run.config.seed != _ANALYSED or not isinstance(network, MPN):
         return {}, {}

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.evaluation import named_generator
 from benchmarks.studies import Measured
-from benchmarks.studies.multitask_measures import Effort, outputs_of, trials_of, unpacked
+from benchmarks.studies.cognitive.measures import Effort, outputs_of, trials_of, unpacked
 from plastic_agents.analysis.lesions import (
     PRUNED_SHARES,
     Lesion,
@@ -103,7 +103,7 @@ def lesions(network: MPN, battery: CognitiveBattery, arrays: Arrays, seed: int, 
     Args:
         network: With one plastic layer.
         battery: Its tasks.
-        arrays: What `multitask_measures.state_variance` and `clusters` found.
+        arrays: What `measures.state_variance` and `clusters` found.
         seed: Of the run; the trials are others than those the clusters were found on.
         effort: Trials, controls, clusters.
     """

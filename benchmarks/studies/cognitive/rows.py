@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.results import Results
 from benchmarks.studies import Row, metric_row
-from benchmarks.studies.multitask_figures import battery
+from benchmarks.studies.cognitive.figures import battery
 
 __all__ = ["accuracy_rows"]
 
@@ -18,7 +18,7 @@ def accuracy_rows(group: str, runs: Sequence[Results]) -> list[Row]:
 
     Args:
         group: Name of the runs.
-        runs: With what `multitask_measures.accuracies` finds.
+        runs: With what `measures.accuracies` finds.
     """
     rows: list[Row] = []
     for name, text in (

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies import multitask_figures as draw
-from benchmarks.studies.multitask_fixed_points import PointsEffort, followed
-from benchmarks.studies.multitask_measures import (
+from benchmarks.studies.cognitive import figures as draw
+from benchmarks.studies.cognitive.fixed_points import PointsEffort, followed
+from benchmarks.studies.cognitive.measures import (
     REPRESENTATIONS,
     Effort,
     accuracies,

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 import plastic_envs
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
+from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES
+from benchmarks.studies.cognitive.measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
 from benchmarks.studies.learning_curves import draw_curve
-from benchmarks.studies.multitask_lesions import KINDS, PRUNED_SHARES
-from benchmarks.studies.multitask_measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
 from plastic_agents.analysis import multitask_plots as plots
 from plastic_agents.analysis.cluster_scores import co_membership
 from plastic_agents.analysis.task_variance import (

@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row, metric_row
-from benchmarks.studies import multitask_figures as draw
-from benchmarks.studies.learning_curves import have_curves
-from benchmarks.studies.multitask_lesions import KINDS, PRUNED_SHARES, lesions
-from benchmarks.studies.multitask_measures import (
+from benchmarks.studies.cognitive import figures as draw
+from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES, lesions
+from benchmarks.studies.cognitive.measures import (
     REPRESENTATIONS,
     Effort,
     accuracies,
@@ -32,7 +31,8 @@ from benchmarks.studies.multitask_measures import (
     shifts,
     state_variance,
 )
-from benchmarks.studies.multitask_rows import accuracy_rows
+from benchmarks.studies.cognitive.rows import accuracy_rows
+from benchmarks.studies.learning_curves import have_curves
 from plastic_agents.analysis.cluster_scores import co_membership_table
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.task_variance import PROBED_EPOCHS

@@ -16,16 +16,16 @@ from matplotlib.figure import Figure
 from benchmarks.experiments.transitive import pair_name
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row, interval, network_agent
-from benchmarks.studies import transitive_figures as drawings
-from benchmarks.studies.transitive_conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN, WITHHELD
-from benchmarks.studies.transitive_measures import (
+from benchmarks.studies.transitive import figures as drawings
+from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN, WITHHELD
+from benchmarks.studies.transitive.measures import (
     DECODED,
     Effort,
     behaviour,
     representation,
     sign_flip_difference,
 )
-from benchmarks.studies.transitive_steps import step_by_step
+from benchmarks.studies.transitive.steps import step_by_step
 from plastic_agents.analysis.toy_values import rank_correlations, toy_values
 from plastic_agents.analysis.transitive import by_place, classify_solution, sham_pattern
 from plastic_agents.base import Agent

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.evaluation import named_generator, torch_generator
 from benchmarks.studies import Measured
-from benchmarks.studies.transitive_conditions import (
+from benchmarks.studies.transitive.conditions import (
     CONDITIONS,
     NUM_ITEMS,
     NUM_TRAIN,

@@ -22,8 +22,8 @@ from benchmarks.evaluation import evaluate
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row, metric_row
+from benchmarks.studies.cognitive.measures import battery_of, network_of
 from benchmarks.studies.learning_curves import chance_of, draw_curve, reach_row
-from benchmarks.studies.multitask_measures import battery_of, network_of
 from plastic_agents.analysis.rule_vectors import decompose_rule, rule_cosines
 from plastic_agents.base import Agent
 

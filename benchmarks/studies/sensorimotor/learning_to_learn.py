@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from benchmarks.experiments.sensorimotor import counts_of
 from benchmarks.results import Results
 from benchmarks.studies import Planned, Row
-from benchmarks.studies import sensorimotor_figures as draw
-from benchmarks.studies.sensorimotor_measures import measure_perturbation, measure_sequence
+from benchmarks.studies.sensorimotor import figures as draw
+from benchmarks.studies.sensorimotor.measures import measure_perturbation, measure_sequence
 from plastic_agents.base import Agent
 
 __all__ = ["DESCRIPTION", "IN_CONTEXT_TASK", "RUN_TYPES", "figures", "measure", "plan", "table"]
@@ -97,7 +97,7 @@ def plan() -> list[Planned]:
 
 
 def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """Analyses of the stored weights; see `sensorimotor_measures`."""
+    """Analyses of the stored weights; see `measures`."""
     if group.startswith("full-"):
         return measure_sequence(run)
     return measure_perturbation(run) if group in _PERTURBATIONS else ({}, {})

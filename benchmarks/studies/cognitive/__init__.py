@@ -1,0 +1,1 @@
+"""Studies of the battery of cognitive tasks, and of the integration of evidence."""
