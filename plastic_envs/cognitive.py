@@ -30,7 +30,6 @@ __all__ = ["CognitiveBattery"]
 _TRIAL, _NOISE = 0, 1  # purposes of an episode's random streams
 _LARGEST_OUTPUT = 2.0
 _STRONGEST = 3.0  # no stimulus of any task is stronger
-_OPTIONS = ("task", "timing_seed")
 _VECTOR_WEIGHTS = {"compact": (1.0, 0.5), "ring": (2.0, 4.0)}  # exponent of the cost, factor of fixation
 
 
@@ -152,6 +151,7 @@ class CognitiveBattery(Task):
     periods = EPOCHS
     pictures = "plastic_envs.cognitive_render:trial"
     info_facts = ("component", "location", "cost", "length")
+    options = ("task", "timing_seed")
     pays_unweighted = False
 
     def __init__(self, tasks: str | Sequence[str] = "everything", **settings: Any) -> None:
@@ -369,8 +369,7 @@ class CognitiveBattery(Task):
 
     def with_options(self, options: Mapping[str, Any]) -> CognitiveBattery:
         """{"task": name}: trials of this task only; {"timing_seed": k}: that timing."""
-        if unknown := sorted(set(options) - set(_OPTIONS)):
-            raise ValueError(f"unknown reset options {unknown}: expected some of {_OPTIONS}.")
+        self.check_options(options)
         made = self
         if "timing_seed" in options:
             made = made.with_timing(int(options["timing_seed"]))

@@ -150,7 +150,9 @@ class Task(ABC):
         objective: What the reward is, where it has a closed form that learners may use: "squared_error"
             (minus the squared distance of action and target) or "log_likelihood" (of a target of 0 or 1,
             given its probability).
-        info_facts: Names of the `step_facts` that the environments show in `info`.
+        info_facts: Names of the `step_facts` that the environments show in `info`. Taken by Gymnasium and its
+            users, and refused: those in `plastic_envs.step_records.RESERVED`, and any that begins with "_".
+        options: Names of the options that `with_options` takes.
         pays_unweighted: Whether `reward` may be other than 0 at a step of weight 0. Where it never is, say
             so: environments side by side then ask for the rewards of weighted steps only.
         components: Names of the tasks that a mixture draws from, one per episode; empty where it is no
@@ -173,6 +175,7 @@ class Task(ABC):
     step_ms: float | None = None
     objective: str | None = None
     info_facts: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     pays_unweighted: bool = True
     components: tuple[str, ...] = ()
     pictures: str | None = None
@@ -345,8 +348,19 @@ class Task(ABC):
         raise LookupError(f"{type(self).__name__} is no mixture of tasks; it has no components to weigh.")
 
     def with_options(self, options: Mapping[str, Any]) -> Task:
-        """The task that `reset(options=...)` asks an environment to go on with. Default: itself."""
+        """The task that `reset(options=...)` asks an environment to go on with. Default: takes none.
+
+        Raises:
+            ValueError: If the task has no option of one of these names (see `options`).
+        """
+        self.check_options(options)
         return self
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse reset options of names that the task does not have; to be called in `with_options`."""
+        if unknown := [name for name in options if name not in self.options]:
+            known = f"expected some of {list(self.options)}" if self.options else "this task takes none"
+            raise ValueError(f"unknown reset options {unknown}: {known}.")
 
     def probes(self) -> dict[str, Task]:
         """The same task under other conditions, on which an agent is also scored. Default: none."""

@@ -22,7 +22,8 @@ class Itinerary:
         columns: (R, N), column of the episode in the batch.
         steps: (R, N), step of the episode; its length where it is over.
         positions: (R, N), steps * B + columns.
-        over: (R, N), whether it is over, so that there is nothing to answer; the next row begins another.
+        over: (R, N), whether an episode is over: with a pause the row's own, so that there is nothing to
+            answer and the next row begins another; without, the one before, and this row begins another.
         begun: (R, N), how many episodes have begun since row 0.
     """
 
@@ -39,36 +40,38 @@ def itinerary(
     left: npt.NDArray[np.int64],
     ahead: npt.NDArray[np.int64],
     most: int,
+    pause: int = 1,
 ) -> Itinerary:
     """Where environments will be, up to the first time that one would need an episode that is not there.
 
     Args:
-        lengths: (B,), of the episodes in the batch.
+        lengths: (B,), of the episodes in the batch, or steps after which they are broken off.
         columns: (J, N), the columns that each environment goes through; the present one first.
-        left: (N,), steps left in the present episodes; 0 where they are over.
-        ahead: (N,), how many later episodes there are, at least 1 where `left` is 0. More than J - 1 do not
-            count.
+        left: (N,), steps left in the present episodes; 0 where they are over, which takes a pause.
+        ahead: (N,), how many later episodes there are. More than J - 1 do not count.
         most: Look no more steps ahead.
+        pause: Rows in which an episode is over, before the next begins: 1 or 0.
 
     Returns:
-        At least one row more than the present one, if `most` is at least 1.
+        The present row and at most `most` more: one more at least, if `most` and `ahead` are at least 1.
     """
     env = np.arange(len(left))
     durations = lengths[columns]
-    rows = durations + 1  # those of an episode, the one in which it is over among them
+    rows = durations + pause
     rows[0] = left
     over_at = rows.cumsum(0)
     starts = over_at - durations
-    num_rows = 1 + min(most, int(over_at[np.minimum(ahead, len(columns) - 1), env].min()))
+    last = over_at[np.minimum(ahead, len(columns) - 1), env].min()  # the row in which one has no more
+    num_rows = min(1 + most, int(last) + pause)
     nth, ending = np.nonzero(over_at < num_rows)
     row = over_at[nth, ending]
     over = np.zeros((num_rows, len(left)), dtype=bool)
     over[row, ending] = True
     begun = np.zeros(over.shape, dtype=np.int32)
-    followed = row < num_rows - 1
+    followed = row + pause < num_rows
     at = env  # where `columns` and `starts` have the present episodes: in all rows alike while none begins
     if followed.any():
-        begun[row[followed] + 1, ending[followed]] = 1
+        begun[row[followed] + pause, ending[followed]] = 1
         np.add.accumulate(begun, axis=0, out=begun)
         at = begun * len(left) + env
     column = np.empty(over.shape, dtype=np.int64)

@@ -30,7 +30,6 @@ TAU_MS = 100.0  # time constant of the published network's units, the unit of `T
 PERIODS = ("sample", "delay", "grace", "response")
 SAMPLE, DELAY, GRACE, RESPONSE = range(4)
 _IMAGES = 0  # purposes of a problem's random streams; trials have streams of their own
-_OPTIONS = ("new_problem", "problem")
 
 
 class Epochs(NamedTuple):
@@ -177,7 +176,7 @@ class SensorimotorAssociation(SensorimotorTask):
 
     `facts`: `images` (B, K, image_dim), `image` (B,). `step_facts` (T, B), all in `info`: `image` (number of
     the image that the trial shows), `problem`, `scored`. `info["period"]` indexes `periods` (sample, delay,
-    grace, response); `info["episode"]` counts the trials of the problem.
+    grace, response); `info["episode_number"]` counts the trials of the problem.
 
     Args:
         dt_ms: Duration of a step; must divide all epochs.
@@ -200,6 +199,7 @@ class SensorimotorAssociation(SensorimotorTask):
     """
 
     info_facts = ("image", "problem", "scored")
+    options = ("new_problem", "problem")
 
     def __init__(
         self,
@@ -266,8 +266,7 @@ class SensorimotorAssociation(SensorimotorTask):
 
     def with_options(self, options: Mapping[str, Any]) -> SensorimotorAssociation:
         """The next problem for {"new_problem": True}, problem k for {"problem": k}."""
-        if unknown := sorted(set(options) - set(_OPTIONS)):
-            raise ValueError(f"unknown reset options {unknown}: expected {_OPTIONS[0]!r} or {_OPTIONS[1]!r}.")
+        self.check_options(options)
         number = options.get("problem", self.problem + bool(options.get("new_problem", False)))
         return self if number == self.problem else self.with_problem(int(number))
 

@@ -6,6 +6,7 @@ environment is at another place, it costs a NumPy call and a place in memory per
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,37 @@ import numpy.typing as npt
 
 from plastic_envs.core import Episodes, Task
 
-__all__ = ["INFO_OF_STEPS", "StepRecords", "info_arrays", "nothing"]
+__all__ = ["INFO_OF_STEPS", "RESERVED", "SCALAR_ONLY", "StepRecords", "info_arrays", "nothing"]
 
 # What `info` tells of every task's steps, and where episodes have it.
 INFO_OF_STEPS = {"target": "targets", "weight": "weights", "period": "periods", "reset": "resets"}
+# What `info` tells in `TaskEnv` only, as it would cost a step of the vector environment too much.
+SCALAR_ONLY = ("num_asked", "num_right")
+# Names in `info` that mean something else: to Gymnasium, its wrappers and Stable-Baselines3, or here.
+RESERVED = frozenset({
+    "episode", "final_obs", "final_info", "terminal_observation", "TimeLimit.truncated", "is_success",
+    *INFO_OF_STEPS, *SCALAR_ONLY, "episode_number",
+})  # fmt: skip
 
 
 def info_arrays(task: Task, episodes: Episodes) -> dict[str, npt.NDArray[Any]]:
     """What `info` tells of steps: arrays (T, B, ...), by name."""
+    if wrong := [name for name in task.info_facts if name in RESERVED or name.startswith("_")]:
+        raise ValueError(
+            f"info_facts of {type(task).__name__}: {wrong} are taken, like all names that begin with '_'; "
+            "expected names of your own."
+        )
     arrays = {name: getattr(episodes, source) for name, source in INFO_OF_STEPS.items()}
     return arrays | {name: episodes.step_facts[name] for name in task.info_facts}
 
 
-def nothing(name: str, dtype: np.dtype[Any]) -> int:
-    """What `info` tells when an episode is over: zeros, and that no target is right."""
-    return -1 if name == "target" and dtype.kind == "i" else 0
+def nothing(dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, int]:
+    """What `info` tells when an episode is over, where that is not what it told of the last step.
+
+    No target is right, no weight is given and no activity to be forgotten. All else stays as it was, for a
+    number such as 0 would name a component, a period or a trial.
+    """
+    return {"target": -1 if dtypes["target"].kind == "i" else 0, "weight": 0, "reset": 0}
 
 
 class StepRecords:
@@ -46,11 +63,8 @@ class StepRecords:
         arrays = info_arrays(task, episodes)
         self._type = np.dtype([(name, a.dtype, a.shape[2:]) for name, a in arrays.items()], align=True)
         self._names = list(arrays)
-        blank = np.zeros((), dtype=self._type)
-        for name, array in arrays.items():
-            blank[name] = nothing(name, array.dtype)
+        self._nothing = nothing({name: array.dtype for name, array in arrays.items()})
         self._records = self._pack(episodes)
-        self._blank = blank.view(self._records.dtype)
         self._hold(
             {name: _in_order(getattr(episodes, name)) for name in ("observations", "lengths")},
             {name: _in_order(value) for name, value in episodes.facts.items()},
@@ -112,19 +126,22 @@ class StepRecords:
 
         Args:
             positions: (...).
-            over: (...), where an episode is over: zeros are shown, and `nothing` is told. A position may lie
-                past the last step of the batch there.
+            over: (...), where an episode is over, so that its position is one past its last step: zeros are
+                shown, and what was told of the last step, but for `nothing`.
 
         Returns:
             Observations (..., O), and what `info` tells of them, (...) or (..., K), in the order of
             `info_arrays`.
         """
-        records = self._flat_records.take(positions, mode="clip")
+        any_over = np.count_nonzero(over) > 0
+        if any_over:
+            positions = positions - over * self.episodes.batch_size
         observations = self._flat_observations.take(positions, mode="clip")
-        if np.count_nonzero(over):
-            records[over] = self._blank
+        told = self._flat_records.take(positions, mode="clip").view(self._type)
+        if any_over:
             observations[over] = np.zeros((), observations.dtype)
-        told = records.view(self._type)
+            for name, value in self._nothing.items():
+                told[name][over] = value
         seen = observations.view(self._number_type).reshape(positions.shape + self._observation_shape)
         return seen, [told[name] for name in self._names]
 

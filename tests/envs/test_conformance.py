@@ -10,6 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from plastic_envs import ENVIRONMENTS, Episodes, Task, TaskEnv, TaskVectorEnv, make_task
+from plastic_envs.step_records import SCALAR_ONLY
 
 IDS = sorted(ENVIRONMENTS)
 # One id of those that differ only in which task of a battery they play, for the tests that take long.
@@ -97,8 +98,8 @@ def test_row_b_of_the_vector_is_the_environment_seeded_with_s_plus_b(env_id):
                 seen, reward, terminated, _, info = env.step(actions[b])
             np.testing.assert_array_equal(seen, observations[b])
             assert (reward, terminated) == (rewards[b], over[b])
-            for name, value in info.items():
-                np.testing.assert_array_equal(value, infos[name][b])
+            for name in info.keys() - set(SCALAR_ONLY):
+                np.testing.assert_array_equal(info[name], infos[name][b])
                 assert infos[f"_{name}"][b]
         episodes_ended += started
 
@@ -210,7 +211,7 @@ def test_environments_out_of_step(num_envs):
                     seen, reward, terminated, _, info = env.step(actions[b])
                 np.testing.assert_array_equal(seen, observations[b])
                 assert (reward, terminated) == (rewards[b], over[b])
-                assert {name: infos[name][b] for name in info} == info
+                assert all(infos[name][b] == info[name] for name in info.keys() - set(SCALAR_ONLY))
             started = over
         # without a seed the environments go on with their own episodes
         observations, _ = envs.reset()
@@ -236,5 +237,5 @@ def test_misuse_is_told():
     with pytest.raises(gym.error.ResetNeeded):
         envs.step(np.zeros(2, dtype=int))
     envs.reset()
-    with pytest.raises(ValueError, match="3 actions for 2"):
+    with pytest.raises(ValueError, match=r"shape \(3,\): expected \(2,\)"):
         envs.step(np.zeros(3, dtype=int))
