@@ -13,6 +13,7 @@ from plastic_agents.policy_agent import PolicyAgent
 from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, load, make
 from plastic_agents.supervised import SupervisedConfig
 from plastic_agents.three_factor import ThreeFactorConfig
+from plastic_agents.vec_env import TaskVecEnv
 
 __all__ = [
     "AGENTS",
@@ -25,6 +26,7 @@ __all__ = [
     "NetworkAgent",
     "PolicyAgent",
     "SupervisedConfig",
+    "TaskVecEnv",
     "ThreeFactorConfig",
     "load",
     "make",
