@@ -9,10 +9,11 @@ the actions.
 
 from __future__ import annotations
 
+import copy
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -38,6 +39,8 @@ class Episodes:
         lengths: (B,) int64, number of steps of each episode; the rest is padding with weight 0.
         facts: What is true of an episode as a whole, batch first.
         step_facts: What is true of a step, (T, B, ...).
+        seeds: (B,) uint64, of which `Task.generate` makes the same episodes again; None for episodes that no
+            task has drawn.
     """
 
     observations: npt.NDArray[np.float32]
@@ -48,6 +51,7 @@ class Episodes:
     lengths: npt.NDArray[np.int64]
     facts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     step_facts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    seeds: npt.NDArray[np.uint64] | None = None
 
     _TIME_FIRST: ClassVar[tuple[str, ...]] = ("observations", "targets", "weights", "periods", "resets")
 
@@ -69,16 +73,12 @@ class Episodes:
             lengths=self.lengths[rows],
             facts={k: v[rows] for k, v in self.facts.items()},
             step_facts={k: v[:, rows] for k, v in self.step_facts.items()},
+            seeds=None if self.seeds is None else self.seeds[rows],
         )
 
     def copy(self) -> Episodes:
         """A copy that shares no memory with this one."""
-        arrays: dict[str, Any] = {
-            f.name: value.copy() if isinstance(value := getattr(self, f.name), np.ndarray) else
-            {k: v.copy() for k, v in value.items()}
-            for f in fields(self)
-        }  # fmt: skip
-        return replace(self, **arrays)
+        return copy.deepcopy(self)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,10 @@ class Task(ABC):
         Returns:
             The episodes. In a closed-loop task what depends on actions is filled in by `advance`.
         """
-        return self.generate(RowStreams(episode_seeds(rng, batch_size)))
+        streams = RowStreams(episode_seeds(rng, batch_size))
+        episodes = self.generate(streams)
+        episodes.seeds = streams.seeds
+        return episodes
 
     def advance(
         self,
