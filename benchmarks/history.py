@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from plastic_agents.learner import Callback
-
-__all__ = ["Callbacks", "Curve", "History", "read_arrays", "write_arrays"]
+__all__ = ["Curve", "History", "read_arrays", "write_arrays"]
 
 
 class Curve(NamedTuple):
@@ -25,23 +23,6 @@ class Curve(NamedTuple):
 
     updates: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-
-
-class Callbacks:
-    """Several callbacks as one, told in order; learning stops where any of them says so."""
-
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self._callbacks = callbacks
-
-    def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
-        """Tell all, then return False if any did."""
-        answers = [callback.on_update(agent, update, row) for callback in self._callbacks]
-        return False if any(answer is False for answer in answers) else None
-
-    def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None:
-        """Tell all."""
-        for callback in self._callbacks:
-            callback.on_evaluation(agent, update, row)
 
 
 class History:

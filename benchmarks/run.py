@@ -23,7 +23,7 @@ from benchmarks.config import RunConfig, parse
 from benchmarks.evaluation import evaluate
 from benchmarks.events import EventWriter, Tracker
 from benchmarks.experiments import experiment_of
-from benchmarks.history import Callbacks, History, write_arrays
+from benchmarks.history import History, write_arrays
 from benchmarks.report import present
 from benchmarks.rundir import RunDirectory, run_log
 from plastic_agents.base import Agent, NetworkAgent
@@ -158,8 +158,9 @@ def _train(
         past = history.rows if resumes else None
         events = EventWriter(directory.path, past, checkpointer.wall_seconds)
         try:
-            callback = Callbacks([history, events, checkpointer])  # rows are kept before they are saved
-            agent.learn(updates=total, callback=callback, progress_bar=config.progress_bar)
+            callbacks = [history, events, checkpointer]  # rows are kept before they are saved
+            if isinstance(agent, NetworkAgent):
+                agent.learn_until(total, callbacks, progress_bar=config.progress_bar)
         finally:
             events.close()
     updates = max((update for update, _ in history.rows), default=0)

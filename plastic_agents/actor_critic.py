@@ -172,7 +172,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         self.env_steps += int(episodes.lengths.sum())
 
         def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
-            return torch.as_tensor(array, device=agent.device).to(recording.outputs.dtype)
+            return agent.tensor(array).to(recording.outputs.dtype)
 
         live = np.arange(episodes.num_steps)[:, None] < episodes.lengths
         network = agent.network
@@ -238,7 +238,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         actions = np.zeros(noise.shape[:2], dtype=np.int64)
         rewards = np.zeros(noise.shape[:2], dtype=np.float32)
         for step in range(episodes.num_steps):
-            outputs = stream.step(torch.as_tensor(episodes.observations[step], device=agent.device))
+            outputs = stream.step(agent.tensor(episodes.observations[step]))
             actions[step] = agent.choose(outputs, noise[step], deterministic=False)
             rows = np.flatnonzero(step < episodes.lengths)
             steps, answers = np.full_like(rows, step), actions[step, rows]
@@ -250,7 +250,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         self, agent: NetworkAgent, task: Task, episodes: Episodes
     ) -> tuple[Recording, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The same for episodes whose observations do not depend on the answers: one pass, with gradients."""
-        inputs = torch.as_tensor(episodes.observations, device=agent.device)
+        inputs = agent.tensor(episodes.observations)
         recording = Recording(
             *agent.network.both(inputs, self._start(agent, episodes), agent.resets(episodes))
         )

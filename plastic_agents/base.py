@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -13,11 +16,20 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.learner import Callback, Learner
+from plastic_agents.learner import (
+    CallbackLike,
+    Callbacks,
+    Learner,
+    as_callback,
+    put_weights,
+    weights_of,
+)
 from plastic_agents.networks.base import Network, where_rows
 from plastic_agents.progress import ProgressBar
 from plastic_agents.sampling import gumbel
+from plastic_envs.actions import clip_actions
 from plastic_envs.core import Episodes, Task
+from plastic_envs.streams import RowStreams
 
 __all__ = ["Agent", "NetworkAgent", "PlayState", "header", "resolve_device", "save_atomically"]
 
@@ -58,24 +70,39 @@ class Agent(ABC):
 
     def __init__(self, name: str, task: Task, seed: int) -> None:
         self.name, self.task, self.seed = name, task, seed
-        self.observation_space, self.action_space = task.observation_space, task.action_space
+        # Copies, so that seeding the space of one agent or environment changes no other's draws.
+        self.observation_space = copy.deepcopy(task.observation_space)
+        self.action_space = copy.deepcopy(task.action_space)
 
     @abstractmethod
     def learn(
         self,
         total_timesteps: int | None = None,
-        callback: Callback | None = None,
+        callback: CallbackLike = None,
         progress_bar: bool = False,
         *,
         updates: int | None = None,
     ) -> Agent:
-        """Learn the task's training split.
+        """Learn the task's training split for some more updates, or environment steps.
+
+        Each call trains as much as it is asked to, whatever came before, and its learning-rate schedule
+        runs over this call. The optimiser's moments carry over from call to call. After a call the best
+        weights of all validations so far are in place; the next call goes on from the last ones, or from
+        weights that you have put there yourself.
 
         Args:
-            total_timesteps: Environment steps to learn for, rounded up to whole updates.
-            callback: Told after every update and evaluation.
+            total_timesteps: Environment steps to learn for; the update that reaches them is the last. (With
+                `problem-sequence`, whose updates are whole problems, a problem is broken off and goes on in
+                the next call.)
+            callback: Called after every update and evaluation: an object with `on_update` or `on_evaluation`
+                (see `plastic_agents.Callback`), a function (agent, update, row), or a list of these.
             progress_bar: Show one, with the current score.
-            updates: The same in updates; the learner's own setting if neither is given.
+            updates: The same in updates. If neither is given: what is left of a call that was broken off, or
+                else as many updates as the learner's settings say.
+
+        Raises:
+            ValueError: If both are given, or one is negative.
+            TypeError: If the callback is of another kind, such as one of Stable-Baselines3.
         """
 
     @abstractmethod
@@ -180,23 +207,35 @@ class NetworkAgent(Agent):
     def learn(
         self,
         total_timesteps: int | None = None,
-        callback: Callback | None = None,
+        callback: CallbackLike = None,
         progress_bar: bool = False,
         *,
         updates: int | None = None,
     ) -> NetworkAgent:
         """Learn the training split; see `Agent.learn`."""
-        if updates is None:
-            updates = self.learner.config.updates
-            if total_timesteps is not None:
-                steps = self.task.sample(np.random.default_rng(0), 1).num_steps
-                updates = -(-total_timesteps // (steps * self.learner.config.batch_size))
-        if progress_bar:
-            with ProgressBar(callback, updates, self.learner.update, self.name) as bar:
-                self.learner.learn(self, updates, bar)
+        amount, in_steps = amount_of_learning(total_timesteps, updates)
+        learner = self.learner
+        if amount is None and learner.is_broken_off():
+            self._learn(learner.span.end, callback, progress_bar, in_steps=learner.span.in_steps)
         else:
-            self.learner.learn(self, updates, callback)
+            amount = learner.config.updates if amount is None else amount
+            until = amount + (learner.env_steps if in_steps else learner.update)
+            self._learn(until, callback, progress_bar, in_steps=in_steps, new_span=True)
         return self
+
+    def learn_until(self, updates: int, callback: CallbackLike = None, progress_bar: bool = False) -> None:
+        """Learn until `updates` have been made in all, as a run does that may have been stopped before.
+
+        Where an earlier call with the same end was broken off, its schedule goes on.
+        """
+        self._learn(updates, callback, progress_bar)
+
+    def _learn(self, until: int, callback: CallbackLike, progress_bar: bool, **how: bool) -> None:
+        hooks, steps = as_callback(callback), how.get("in_steps", False)
+        done = self.learner.env_steps if steps else self.learner.update
+        with ProgressBar(until, done, steps, self.name) if progress_bar else nullcontext() as bar:
+            hooks = Callbacks([bar, hooks]) if bar is not None else hooks
+            self.learner.learn(self, until, hooks, **how)
 
     # ---- playing --------------------------------------------------------------------------------
 
@@ -209,27 +248,25 @@ class NetworkAgent(Agent):
         deterministic: bool = True,
     ) -> tuple[npt.NDArray[Any], Any]:
         """Answer observations; see `Agent.predict`."""
-        observation = np.asarray(observation, dtype=np.float32)
-        single = observation.ndim == 1
-        if observation.shape[-1:] != self.observation_space.shape or observation.ndim > 2:
-            raise ValueError(
-                f"observation of shape {observation.shape}: expected {self.observation_space.shape}, or "
-                f"(N, {self.observation_space.shape[0]}) from N environments of the agent's own task."
-            )
-        batch = torch.as_tensor(observation[None] if single else observation, device=self.device)
+        batch, single = batch_of(self.observation_space, observation)
         if state is None:
             memory = self._initial_state(len(batch), self._live)
             steps = np.zeros(len(batch), dtype=np.int64)
         else:
             memory, steps = cast(PlayState, state)
+            if len(steps) != len(batch):
+                raise ValueError(
+                    f"the state is of {len(steps)} environments, the observation of {len(batch)}; pass "
+                    "the state that was returned for these environments, or None to start."
+                )
             if episode_start is not None and np.any(episode_start):
-                begins = np.asarray(episode_start, dtype=bool)
-                mask = torch.as_tensor(begins, device=self.device)
+                begins = np.broadcast_to(np.asarray(episode_start, dtype=bool), len(batch))
+                mask = torch.as_tensor(begins.copy(), device=self.device)
                 memory = where_rows(mask, self._initial_state(len(batch), self._live), memory)
                 steps = np.where(begins, 0, steps)
-        forgets = self.task.resets_in(observation.reshape(len(batch), -1), steps)
+        forgets = self.task.resets_in(batch, steps)
         resets = torch.as_tensor(forgets, device=self.device)[None] if forgets.any() else None
-        outputs, memory = self.network(batch[None], memory, resets)
+        outputs, memory = self.network(self.tensor(batch[None]), memory, resets)
         actions = self.choose(outputs[0], gumbel(outputs.shape, self._live)[0], deterministic)
         return (actions[0] if single else actions), PlayState(memory, steps + 1)
 
@@ -253,7 +290,8 @@ class NetworkAgent(Agent):
         Args:
             task: Where they come from.
             episodes: Played in place (a closed-loop task writes into them).
-            generator: For random starts and choices; by default one derived from the agent's seed.
+            generator: For random starts and choices, in the order of the rows; by default they come from the
+                agent's seed and each episode's own, so that neighbours have no part in them.
             deterministic: Take the best actions, or draw from the policy; None: as the agent was trained to
                 play.
 
@@ -261,55 +299,59 @@ class NetworkAgent(Agent):
             The network's outputs (T, B, K) and the actions (T, B, ...); after an episode's end they may be
             anything.
         """
-        generator = generator or self._fresh_generator()
         if deterministic is None:
             deterministic = not self.learner.samples_actions
-        draws = None
-        if task.closed_loop or not deterministic:
-            # Choices have a generator of their own: an episode's course must not depend on those beside it.
-            draws = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        if not np.isfinite(episodes.observations).all():
+            raise ValueError("observations are not finite (NaN or infinite); an agent cannot answer them.")
+        draws = _Draws(self, episodes, generator, choices=task.closed_loop or not deterministic)
         self.network.eval()
         parts = []
         count = max(1, min(_ROWS_AT_ONCE, _STEPS_AT_ONCE // episodes.num_steps))
         for first in range(0, episodes.batch_size, count):
             # Views of the rows, so that what is written into them is written into the episodes.
             rows = episodes.select(slice(first, first + count))
-            # One start state per row, in order, so that a row's start is the same in any batch.
-            start = self._initial_state(rows.batch_size, generator)
             play = self._play if task.closed_loop else self._answer
-            parts.append(play(task, rows, start, draws, deterministic))
+            parts.append(play(task, rows, draws, slice(first, first + rows.batch_size), deterministic))
         outputs, actions = zip(*parts, strict=True)
         return torch.cat(outputs, dim=1), np.concatenate(actions, axis=1)
 
     def _answer(
-        self, task: Task, episodes: Episodes, start: Any, draws: torch.Generator | None, deterministic: bool
+        self, task: Task, episodes: Episodes, draws: _Draws, rows: slice, deterministic: bool
     ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Outputs and actions in episodes whose observations are known beforehand."""
-        inputs = torch.as_tensor(episodes.observations, device=self.device)
-        lengths = torch.as_tensor(episodes.lengths, device=self.device)
-        outputs, _, _ = self.network.padded(inputs, start, self.resets(episodes), lengths)
-        if deterministic or draws is None or not self._discrete:
-            return outputs, (outputs.argmax(-1) if self._discrete else outputs).cpu().numpy()
-        noise = gumbel(outputs.shape, draws)
-        flat = self.choose(outputs.flatten(0, 1), noise.flatten(0, 1), deterministic)
-        return outputs, flat.reshape(outputs.shape[:2])
+        inputs, lengths = (
+            self.tensor(episodes.observations),
+            torch.as_tensor(episodes.lengths).to(self.device),
+        )
+        outputs, _, _ = self.network.padded(inputs, draws.starts(rows), self.resets(episodes), lengths)
+        if deterministic and self._discrete:
+            return outputs, outputs.argmax(-1).cpu().numpy()
+        flat = outputs.flatten(0, 1)
+        noise = draws.noise(rows, outputs.shape).flatten(0, 1) if self._discrete else flat
+        actions = self.choose(flat, noise, deterministic)
+        return outputs, actions.reshape(*outputs.shape[:2], *actions.shape[1:])
 
     def _play(
-        self, task: Task, episodes: Episodes, start: Any, draws: torch.Generator | None, deterministic: bool
+        self, task: Task, episodes: Episodes, draws: _Draws, rows: slice, deterministic: bool
     ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Outputs and actions in episodes that answer back."""
-        stream = self.network.stream(start, self.resets(episodes))
-        rows = np.arange(episodes.batch_size)
+        stream = self.network.stream(draws.starts(rows), self.resets(episodes))
+        places = np.arange(episodes.batch_size)
         steps, noise = episodes.num_steps, None
         outputs, actions = [], []
         for step in range(steps):
-            output = stream.step(torch.as_tensor(episodes.observations[step], device=self.device))
+            output = stream.step(self.tensor(episodes.observations[step]))
             if noise is None:
-                noise = gumbel((steps, *output.shape), cast(torch.Generator, draws))
+                noise = draws.noise(rows, (steps, *output.shape))
             outputs.append(output)
             actions.append(self.choose(output, noise[step], deterministic))
-            task.advance(episodes, np.full_like(rows, step), rows, actions[-1])
+            task.advance(episodes, np.full_like(places, step), places, actions[-1])
         return torch.stack(outputs), np.stack(actions)
+
+    def tensor(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """The array on the agent's device; floats in the type of the network's parameters."""
+        dtype = next(self.network.parameters()).dtype if array.dtype.kind == "f" else None
+        return torch.as_tensor(np.ascontiguousarray(array), device=self.device, dtype=dtype)
 
     def resets(self, episodes: Episodes) -> torch.Tensor | None:
         """The episodes' resets (T, B) on the agent's device; None if there are none."""
@@ -324,8 +366,7 @@ class NetworkAgent(Agent):
         Where a network prefers nothing, it picks at random.
         """
         if not self._discrete:
-            space = cast(spaces.Box, self.action_space)
-            return np.asarray(np.clip(outputs.cpu().numpy(), space.low, space.high))
+            return clip_actions(self.task.action_space, outputs.detach().cpu().numpy())
         noise = noise.to(outputs.device)
         if deterministic:
             noise = noise * (outputs == outputs[:, :1]).all(-1, keepdim=True)
@@ -339,9 +380,16 @@ class NetworkAgent(Agent):
         state = self._initial_state(1, self._fresh_generator())
         return {"slow": slow, "fast": sum(t.numel() for t in _tensors(state))}
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the agent to one file."""
-        save_atomically(header(self) | {"weights": self.network.state_dict()}, path)
+    def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
+        """Write the agent to one file: weights, learner's settings, and how far it has come.
+
+        Args:
+            path: The file.
+            optimizer: Keep the optimiser's moments too, and the last weights beside the best ones: about
+                four times the size, and `learn` goes on after `load` as if nothing had come between.
+        """
+        progress = self.learner.state_dict(everything=optimizer)
+        save_atomically(header(self) | {"weights": weights_of(self.network), "learner": progress}, path)
 
     def adopt(self, saved: NetworkAgent) -> None:
         """Take over the weights of another agent with such a network; a value head it lacks stays as it is.
@@ -352,7 +400,7 @@ class NetworkAgent(Agent):
         if saved.network.value is not None:
             self.network.add_value_head()
             self.network.to(self.device)
-        ours, theirs = self.network.state_dict(), saved.network.state_dict()
+        ours, theirs = weights_of(self.network), weights_of(saved.network)
         missing = [name for name in ours if name not in theirs and not name.startswith("value.")]
         wrong = [name for name, w in theirs.items() if name not in ours or ours[name].shape != w.shape]
         if missing or wrong:
@@ -360,19 +408,101 @@ class NetworkAgent(Agent):
                 f"the saved network has no {missing} and other {wrong} (by name or shape) than this one; "
                 f"give the agent the arguments that the saved one was made with: {saved.network_kwargs}."
             )
-        self.network.load_state_dict(ours | theirs)
+        put_weights(self.network, ours | theirs)
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed run needs: the agent as saved, and the learner's progress."""
-        return header(self) | {
-            "weights": self.network.state_dict(),
-            "learner": self.learner.state_dict(),
-        }
+        return header(self) | {"weights": weights_of(self.network), "learner": self.learner.state_dict()}
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from `training_state()`."""
-        self.network.load_state_dict(state["weights"])
-        self.learner.load_state_dict(state["learner"])
+        """Go on from `training_state()`, or from what `save` wrote.
+
+        Without a learner's progress in it (networks that others have trained), learning starts afresh.
+        """
+        put_weights(self.network, state["weights"])
+        if "learner" in state:
+            self.learner.load_state_dict(state["learner"])
+            if self.learner.best_weights is None and self.learner.best_update > 0:
+                self.learner.keep_as_best(self.network)
+
+
+class _Draws:
+    """Random starts and choices of a batch of episodes.
+
+    Args:
+        agent: Who plays.
+        episodes: All of them.
+        generator: Draws for one row after the other; None: from the agent's seed and each episode's own.
+        choices: Whether choices are drawn too.
+    """
+
+    def __init__(
+        self, agent: NetworkAgent, episodes: Episodes, generator: torch.Generator | None, choices: bool
+    ) -> None:
+        self._network = agent.network
+        self._by_row: list[torch.Generator] | None = None
+        if generator is None and episodes.seeds is not None:
+            words = np.random.SeedSequence(agent.seed).generate_state(1, np.uint64)[0]
+            keys = RowStreams(episodes.seeds).spawn(int(words >> np.uint64(1))).bits(1)[:, 0]
+            self._by_row = [torch.Generator().manual_seed(int(k >> np.uint64(1))) for k in keys]
+            return
+        self._starts = self._choices = generator or agent._fresh_generator()
+        if choices:
+            # Choices have a generator of their own: an episode's course must not depend on those beside it.
+            number = torch.randint(2**62, (), generator=self._starts, device=self._starts.device)
+            self._choices = torch.Generator().manual_seed(int(number))
+
+    def starts(self, rows: slice) -> Any:
+        """The states that rows start with."""
+        if self._by_row is None:
+            return self._network.initial_state(rows.stop - rows.start, self._starts)
+        states = [self._network.initial_state(1, generator) for generator in self._by_row[rows]]
+        return type(states[0])(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+
+    def noise(self, rows: slice, shape: Sequence[int]) -> torch.Tensor:
+        """Gumbel noise (T, B, K) of rows' choices."""
+        if self._by_row is None:
+            return gumbel(shape, self._choices)
+        one = (shape[0], 1, shape[2])
+        return torch.cat([gumbel(one, generator) for generator in self._by_row[rows]], dim=1)
+
+
+def amount_of_learning(total_timesteps: Any, updates: Any) -> tuple[int | None, bool]:
+    """Number of updates, or of environment steps, that `Agent.learn` was asked for, and whether it is steps.
+
+    Raises:
+        ValueError: If both are given, or one is negative.
+        TypeError: If it is no whole number.
+    """
+    if total_timesteps is not None and updates is not None:
+        raise ValueError(
+            f"total_timesteps={total_timesteps} and updates={updates}: both say how long; give one of them."
+        )
+    name, amount = ("updates", updates) if total_timesteps is None else ("total_timesteps", total_timesteps)
+    if amount is None:
+        return None, False
+    if isinstance(amount, bool) or not float(amount).is_integer():
+        raise TypeError(f"{name}={amount!r}: expected a whole number.")
+    if amount < 0:
+        raise ValueError(f"{name}={amount}: expected 0 or more.")
+    return int(amount), name == "total_timesteps"
+
+
+def batch_of(space: spaces.Box, observation: Any) -> tuple[npt.NDArray[np.float32], bool]:
+    """Observations (N, O), and whether a single one (O,) was given.
+
+    Raises:
+        ValueError: If the shape is another, or a number is not finite.
+    """
+    array = np.asarray(observation, dtype=np.float32)
+    if array.shape[-1:] != space.shape or array.ndim > 2:
+        raise ValueError(
+            f"observation of shape {array.shape}: expected {space.shape}, or (N, {space.shape[0]}) from N "
+            "environments of the agent's own task."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("the observation is not finite (NaN or infinite); an agent cannot answer it.")
+    return (array[None], True) if array.ndim == 1 else (array, False)
 
 
 def header(agent: Agent) -> dict[str, Any]:
@@ -386,6 +516,7 @@ def header(agent: Agent) -> dict[str, Any]:
         "task_kwargs": dict(task.describe()),
         "network_kwargs": getattr(agent, "network_kwargs", {}),
         "method": getattr(agent, "method", None),
+        "learner_settings": asdict(agent.learner.config) if isinstance(agent, NetworkAgent) else {},
     }
 
 

@@ -30,9 +30,9 @@ class GradientConfig(LearnerConfig):
 
     Attributes:
         learning_rate: Adam's step size at the start.
-        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over all updates; "constant"
-            keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has not fallen
-            for more than `plateau_patience` evaluations.
+        schedule: "cosine" lowers the rate to `final_rate_fraction` of itself over each call of `learn`;
+            "constant" keeps it; "plateau" multiplies it by `plateau_factor` whenever the validation cost has
+            not fallen for more than `plateau_patience` evaluations.
         final_rate_fraction: Share of the learning rate left at the end of a cosine schedule.
         max_grad_norm: The gradient is scaled down to this Euclidean norm where it is longer.
         weight_decay: Decoupled weight decay (AdamW); 0 is plain Adam.
@@ -90,11 +90,11 @@ class GradientConfig(LearnerConfig):
             )
         object.__setattr__(self, "trained", tuple(self.trained))
 
-    def rate_at(self, update: int) -> float:
-        """Learning rate of update number `update` (from 0); of a plateau schedule, the one at the start."""
-        if self.schedule != "cosine" or self.updates == 0:
+    def rate_at(self, progress: float) -> float:
+        """Learning rate after a share `progress` (0 to 1) of a call; of a plateau schedule, the first."""
+        if self.schedule != "cosine":
             return self.learning_rate
-        share = 0.5 * (1.0 + math.cos(math.pi * min(update / self.updates, 1.0)))
+        share = 0.5 * (1.0 + math.cos(math.pi * progress))
         return self.learning_rate * (self.final_rate_fraction + (1.0 - self.final_rate_fraction) * share)
 
 
@@ -157,7 +157,9 @@ class GradientLearner(Learner[GradientConfigT]):
 
     def rate(self) -> float:
         """Learning rate of update number `self.update`."""
-        return self._plateau.rate if self.config.schedule == "plateau" else self.config.rate_at(self.update)
+        return (
+            self._plateau.rate if self.config.schedule == "plateau" else self.config.rate_at(self.progress())
+        )
 
     def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
         """Look whether the cost still falls, and whether the score is good enough to stop."""
@@ -226,16 +228,19 @@ class GradientLearner(Learner[GradientConfigT]):
             }
         return row
 
-    def extra_state(self) -> dict[str, Any]:
+    def extra_state(self, *, everything: bool = True) -> dict[str, Any]:
         """The optimiser's moments, how long the cost has not fallen, and how long the score has been good."""
-        moments = self._optimizer.state_dict() if hasattr(self, "_optimizer") else None
-        stopping = (self._good_evaluations, self.done)
-        return {"optimizer": moments, "plateau": self._plateau.state(), "stopping": stopping}
+        moments = self._optimizer_state
+        if moments is None and hasattr(self, "_optimizer"):
+            moments = self._optimizer.state_dict()
+        return {
+            "optimizer": moments if everything else None,
+            "plateau": self._plateau.state(),
+            "good_evaluations": self._good_evaluations,
+        }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Go on with these."""
         self._optimizer_state = copy.deepcopy(state["optimizer"])
-        if "plateau" in state:  # runs that began before there was one have no such entry
-            self._plateau.load(state["plateau"])
-        if "stopping" in state:  # and neither this one
-            self._good_evaluations, self.done = state["stopping"]
+        self._plateau.load(state["plateau"])
+        self._good_evaluations = state["good_evaluations"]

@@ -11,9 +11,9 @@ import copy
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
     from plastic_agents.networks.base import Network
 
-__all__ = ["Callback", "Learner", "LearnerConfig", "Streams"]
+__all__ = [
+    "Callback",
+    "CallbackLike",
+    "Callbacks",
+    "Learner",
+    "LearnerConfig",
+    "Span",
+    "Streams",
+    "as_callback",
+    "put_weights",
+    "same_weights",
+    "weights_of",
+]
+
+_COMPILED = "_orig_mod."  # torch.compile puts it before the names of a network's parameters
 
 
 class Streams:
@@ -83,7 +97,7 @@ class LearnerConfig:
 
 
 class Callback(Protocol):
-    """What a learner tells while it learns."""
+    """Hooks that a learner calls while it learns; either may be missing (see `as_callback`)."""
 
     def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
         """After an evaluation on the validation split; comes before `on_update` of the same update."""
@@ -99,6 +113,71 @@ class Callback(Protocol):
         Returns:
             False to stop here; anything else to go on.
         """
+
+
+CallbackLike: TypeAlias = "Callback | Callable[..., bool | None] | Sequence[Any] | None"
+"""A `Callback`, an object with one of its two methods, a function called as `on_update` is, or a list."""
+
+
+class Callbacks:
+    """Several callbacks as one, called in order; learning stops where any of them says so."""
+
+    def __init__(self, callbacks: Sequence[Any]) -> None:
+        self._on_update = [_hook(c, "on_update") for c in callbacks]
+        self._on_evaluation = [_hook(c, "on_evaluation") for c in callbacks]
+
+    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
+        """Call all, then return False if any did."""
+        answers = [hook(agent, update, row) for hook in self._on_update if hook is not None]
+        return False if any(answer is False for answer in answers) else None
+
+    def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
+        """Call all."""
+        for hook in self._on_evaluation:
+            if hook is not None:
+                hook(agent, update, row)
+
+
+def _hook(callback: Any, name: str) -> Callable[..., Any] | None:
+    hook: Callable[..., Any] | None = getattr(callback, name, None)
+    return callback if hook is None and name == "on_update" and _is_function(callback) else hook
+
+
+def _is_function(callback: Any) -> bool:
+    return callable(callback) and not any(hasattr(callback, n) for n in ("on_update", "on_evaluation"))
+
+
+def as_callback(callback: CallbackLike) -> Callbacks:
+    """One callback of whatever `Agent.learn` was given.
+
+    Raises:
+        TypeError: If it is none of the kinds in `CallbackLike`, such as a callback of Stable-Baselines3.
+    """
+    callbacks = callback if isinstance(callback, (list, tuple)) else [] if callback is None else [callback]
+    for each in callbacks:
+        of_sb3 = hasattr(each, "init_callback")
+        if of_sb3 or not (callable(each) or hasattr(each, "on_update") or hasattr(each, "on_evaluation")):
+            hint = " (a callback of Stable-Baselines3 reads a model's rollout, which this suite has not)"
+            raise TypeError(
+                f"callback: got {type(each).__name__}{hint * of_sb3}; expected an object with "
+                "on_update(agent, update, row) or on_evaluation(agent, update, row), a function "
+                "(agent, update, row), or a list of these. Return False from on_update to stop."
+            )
+    return Callbacks(callbacks)
+
+
+class Span(NamedTuple):
+    """The stretch of learning that a schedule runs over: from one update, or environment step, to another.
+
+    Attributes:
+        start: Updates done at its start, or environment steps.
+        end: The same at its end.
+        in_steps: Whether it is counted in environment steps.
+    """
+
+    start: int
+    end: int
+    in_steps: bool = False
 
 
 ConfigT = TypeVar("ConfigT", bound=LearnerConfig)
@@ -119,9 +198,13 @@ class Learner(ABC, Generic[ConfigT]):
         cpu_seconds: CPU seconds of training and validation, all threads together.
         best_update: Update of the best network so far.
         done: Whether a criterion of the settings to stop before the last update has been met.
+        span: What the schedule of the latest call runs over.
+        interrupted: Whether the latest update was broken off as its call had used up its environment steps;
+            it goes on in the next call.
     """
 
     Config: ClassVar[type[LearnerConfig]] = LearnerConfig
+    _COUNTS = ("update", "env_steps", "cpu_seconds", "best_cost", "best_update", "done")
     cost_name: ClassVar[str] = "cost"
     validates: ClassVar[bool] = True
     """Whether the network is scored while it learns, and the best one kept; otherwise the last one is."""
@@ -139,35 +222,94 @@ class Learner(ABC, Generic[ConfigT]):
         self.best_update = 0
         self.done = False
         self.best_weights: dict[str, torch.Tensor] | None = None
+        self.span = Span(0, config.updates)
+        self.interrupted = False
+        # The weights at the end of the latest call, while the best ones are in their place.
+        self._last_weights: dict[str, torch.Tensor] | None = None
 
-    def learn(self, agent: NetworkAgent, until: int, callback: Callback | None = None) -> None:
-        """Train up to update number `until`, or until done, then put the best validated weights in place.
+    def learn(
+        self,
+        agent: NetworkAgent,
+        until: int,
+        callback: CallbackLike = None,
+        *,
+        in_steps: bool = False,
+        new_span: bool = False,
+    ) -> None:
+        """Train up to a number of updates, or until done, then put the best validated weights in place.
 
-        Stopping early (an exception, or a callback that returns False) leaves the latest weights in place and
-        the learner ready to go on.
+        Learning goes on from the last weights, not from the best, unless somebody has put others in their
+        place: then these are learned from and the search for the best begins anew. The schedule
+        runs over the updates of this call; a call that was broken off (an exception, a signal, a
+        callback that returned False) leaves the latest weights in place, and another one with the same end
+        goes on with its schedule.
+
+        Args:
+            agent: Whose network is changed.
+            until: Number of updates to reach, those of earlier calls counted.
+            callback: Called after every update and evaluation.
+            in_steps: `until` is in environment steps; the update that reaches it is the last.
+            new_span: Begin a schedule even if `until` is the end of one that was broken off.
         """
-        config = self.config
+        config, hooks = self.config, as_callback(callback)
+        if new_span or self.span[1:] != (until, in_steps) or self._reached() >= until:
+            self.span = Span(self.env_steps if in_steps else self.update, until, in_steps)
+            self.done = False
+        fresh = self._take_up(agent)
         started = time.process_time()
         self.prepare(agent)
-        if self.update == 0 and until > 0:
-            self._validate(agent, callback)
-        while self.update < until and not self.done:
+        if fresh and not self._ended():
+            self._validate(agent, hooks)
+        while not self._ended():
             agent.network.train()
-            log = (self.update + 1) % config.log_every == 0 or self.update + 1 == until
+            log = (self.update + 1) % config.log_every == 0 or (not in_steps and self.update + 1 == until)
             row = self.train_step(agent, log)
             agent.network.eval()
-            self.update += 1
-            if self.update % config.evaluate_every == 0 or self.update == until:
-                self._validate(agent, callback)
+            if not self.interrupted:
+                self.update += 1
+                if self.update % config.evaluate_every == 0 or self._ended():
+                    self._validate(agent, hooks)
             now = time.process_time()
             self.cpu_seconds, started = self.cpu_seconds + now - started, now
+            if self.interrupted:
+                break
             if log or self.done:
                 row |= {"time/total_timesteps": self.env_steps, "time/cpu_seconds": self.cpu_seconds}
-            if callback is not None and callback.on_update(agent, self.update, row) is False:
+            if hooks.on_update(agent, self.update, row) is False:
                 return
             started = time.process_time()  # the callback's own work (files, figures) is no training
         if self.best_weights is not None:
-            agent.network.load_state_dict(self.best_weights)
+            self._last_weights = copy.deepcopy(weights_of(agent.network))
+            put_weights(agent.network, self.best_weights)
+
+    def keep_as_best(self, network: Network[Any]) -> None:
+        """Take the network's weights for the best and the last."""
+        self.best_weights = self._last_weights = copy.deepcopy(weights_of(network))
+
+    def _reached(self) -> int:
+        return self.env_steps if self.span.in_steps else self.update
+
+    def is_broken_off(self) -> bool:
+        """Whether the latest call (or a first one over the settings' updates) has more to do."""
+        return self.span.start <= self._reached() < self.span.end and not self.done
+
+    def _ended(self) -> bool:
+        return self.done or self._reached() >= self.span.end
+
+    def progress(self) -> float:
+        """Share of the present span that has been learned, 0 to 1."""
+        length = self.span.end - self.span.start
+        return min((self._reached() - self.span.start) / length, 1.0) if length > 0 else 0.0
+
+    def _take_up(self, agent: NetworkAgent) -> bool:
+        """Put the last weights back in place of the best; tells whether the search for the best is fresh."""
+        last, self._last_weights = self._last_weights, None
+        if last is not None and self.best_weights is not None:
+            if same_weights(weights_of(agent.network), self.best_weights):
+                put_weights(agent.network, last)
+            else:
+                self.best_cost, self.best_weights = math.inf, None
+        return self.best_weights is None and self.validates
 
     # ---- for subclasses -------------------------------------------------------------------------
 
@@ -206,8 +348,8 @@ class Learner(ABC, Generic[ConfigT]):
             metrics: What `Task.metrics` gave.
         """
 
-    def extra_state(self) -> dict[str, Any]:
-        """What a subclass must remember for resuming, in types that `torch.load(weights_only=True)` takes."""
+    def extra_state(self, *, everything: bool = True) -> dict[str, Any]:
+        """Whatever else a subclass must remember; see `state_dict`."""
         return {}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
@@ -220,7 +362,7 @@ class Learner(ABC, Generic[ConfigT]):
 
     # ---- shared ---------------------------------------------------------------------------------
 
-    def _validate(self, agent: NetworkAgent, callback: Callback | None) -> None:
+    def _validate(self, agent: NetworkAgent, hooks: Callbacks) -> None:
         """Score the network on the validation split; remember its weights if it is the best so far."""
         if not self.validates:
             return
@@ -231,7 +373,7 @@ class Learner(ABC, Generic[ConfigT]):
         cost = self.validation_cost(agent, episodes, outputs, metrics["score"])
         if cost < self.best_cost:
             self.best_cost, self.best_update = cost, self.update
-            self.best_weights = copy.deepcopy(agent.network.state_dict())
+            self.best_weights = copy.deepcopy(weights_of(agent.network))
         if self.update % self.config.evaluate_every == 0:  # not where a call of `learn` happens to end
             self.validated(cost, metrics)
         row = {f"eval/{self.cost_name}": cost} | {f"eval/{k}": v for k, v in scalars(metrics).items()}
@@ -240,25 +382,41 @@ class Learner(ABC, Generic[ConfigT]):
             start = self.streams.torch(Streams.TEST_START)
             _, actions = agent.respond(self.test_task, episodes, start)
             row["test/score"] = self.test_task.metrics(episodes, actions)["score"]
-        if callback is not None:
-            callback.on_evaluation(agent, self.update, row)
+        hooks.on_evaluation(agent, self.update, row)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs beside the network's weights."""
-        return {
-            "update": self.update,
-            "env_steps": self.env_steps,
-            "cpu_seconds": self.cpu_seconds,
-            "best_cost": self.best_cost,
-            "best_update": self.best_update,
-            "best_weights": self.best_weights,
-            "extra": self.extra_state(),
-        }
+    def state_dict(self, *, everything: bool = True) -> dict[str, Any]:
+        """The progress of learning, in types that `torch.load(weights_only=True)` takes.
+
+        Args:
+            everything: All that goes on to the same numbers (the optimiser's moments, the last weights beside
+                the best); otherwise what is small: how far learning has come, and what it is measured by.
+        """
+        state = {name: getattr(self, name) for name in self._COUNTS}
+        state |= {"span": list(self.span), "extra": self.extra_state(everything=everything)}
+        if everything:
+            state |= {"best_weights": self.best_weights, "last_weights": self._last_weights}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
-        self.update, self.env_steps = state["update"], state["env_steps"]
-        self.cpu_seconds = state["cpu_seconds"]
-        self.best_cost, self.best_update = state["best_cost"], state["best_update"]
-        self.best_weights = state["best_weights"]
+        for name in self._COUNTS:
+            setattr(self, name, state[name])
+        self.span = Span(*state["span"])
+        self.best_weights, self._last_weights = state.get("best_weights"), state.get("last_weights")
         self.load_extra_state(state["extra"])
+
+
+def weights_of(network: Network[Any]) -> dict[str, torch.Tensor]:
+    """The network's state dict, by the names it has without `torch.compile`."""
+    return {k.replace(_COMPILED, ""): v for k, v in network.state_dict().items()}
+
+
+def put_weights(network: Network[Any], weights: Mapping[str, torch.Tensor]) -> None:
+    """Put what `weights_of` gave into a network."""
+    names = {k.replace(_COMPILED, ""): k for k in network.state_dict()}
+    network.load_state_dict({names.get(k, k): v for k, v in weights.items()})
+
+
+def same_weights(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> bool:
+    """Whether two state dicts hold the same names and numbers."""
+    return ours.keys() == theirs.keys() and all(torch.equal(v, theirs[k].to(v)) for k, v in ours.items())

@@ -10,33 +10,44 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.base import Agent, header, save_atomically
-from plastic_agents.learner import Callback
+from plastic_agents.base import Agent, amount_of_learning, batch_of, header, save_atomically
+from plastic_agents.learner import CallbackLike, as_callback
 from plastic_envs.core import Episodes, Policy, Task, rollout
 
-__all__ = ["PolicyAgent", "RandomPolicy"]
+__all__ = ["PolicyAgent", "random_actions"]
 
 
 class PolicyAgent(Agent):
-    """An agent that does not learn: the task's ideal observer, or blind chance."""
+    """An agent that does not learn: the task's ideal observer, or blind chance.
+
+    Args:
+        name: Its name in the table of agents.
+        task: The task it is made for.
+        seed: Fixes its random actions.
+        kind: "oracle" or "random".
+
+    Raises:
+        LookupError: If the task names no ideal observer.
+    """
 
     def __init__(self, name: str, task: Task, seed: int, kind: str) -> None:
         super().__init__(name, task, seed)
         self.kind = kind
-        self._new_policy(task)  # a task that names no ideal observer says so here
-
-    def _new_policy(self, task: Task) -> Policy:
-        return task.oracle_policy() if self.kind == "oracle" else RandomPolicy(task.action_space, self.seed)
+        self._live = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(97,)))
+        if kind == "oracle":
+            task.oracle_policy()
 
     def learn(
         self,
         total_timesteps: int | None = None,
-        callback: Callback | None = None,
+        callback: CallbackLike = None,
         progress_bar: bool = False,
         *,
         updates: int | None = None,
     ) -> PolicyAgent:
-        """Learn the training split; see `Agent.learn`."""
+        """Do nothing: there is nothing to learn; the arguments are checked as in `Agent.learn`."""
+        amount_of_learning(total_timesteps, updates)
+        as_callback(callback)
         return self
 
     def predict(
@@ -47,14 +58,15 @@ class PolicyAgent(Agent):
         deterministic: bool = True,
     ) -> tuple[npt.NDArray[Any], Any]:
         """Answer observations; see `Agent.predict`."""
-        single = observation.ndim == 1
-        batch = observation[None] if single else observation
+        batch, single = batch_of(self.observation_space, observation)
+        if self.kind == "random":
+            actions = random_actions(self.task.action_space, self._live, len(batch))
+            return (actions[0] if single else actions), state
+        starts: Any = episode_start is not None and episode_start
         if state is None:
-            state = self._new_policy(self.task)
-            episode_start = np.ones(len(batch), dtype=bool)
-        elif episode_start is None:
-            episode_start = np.zeros(len(batch), dtype=bool)
-        actions = np.asarray(state.act(batch, np.asarray(episode_start, dtype=bool)))
+            state, starts = self.task.oracle_policy(), True
+        begins = np.broadcast_to(np.asarray(starts, dtype=bool), len(batch))
+        actions = np.asarray(state.act(batch, begins))
         return (actions[0] if single else actions), state
 
     def act_on(
@@ -62,7 +74,20 @@ class PolicyAgent(Agent):
     ) -> npt.NDArray[Any]:
         """Play episodes from fresh memory; see `Agent.act_on`."""
         task = task or self.task
-        return rollout(task, self._new_policy(task), episodes)
+        policy: Policy = (
+            task.oracle_policy() if self.kind == "oracle" else self._drawn(task, episodes, generator)
+        )
+        return rollout(task, policy, episodes)
+
+    def _drawn(self, task: Task, episodes: Episodes, generator: torch.Generator | None) -> _Drawn:
+        """Random actions for every step of each episode, from the episode's own seed where it has one."""
+        batch, steps = episodes.batch_size, episodes.num_steps
+        if generator is not None:
+            words: Any = torch.randint(2**62, (batch,), generator=generator, device=generator.device).tolist()
+        else:
+            words = range(batch) if episodes.seeds is None else episodes.seeds.tolist()
+        rngs = [np.random.default_rng((self.seed, 97, word)) for word in words]
+        return _Drawn(np.stack([random_actions(task.action_space, rng, steps) for rng in rngs], axis=1))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the agent to one file."""
@@ -73,19 +98,25 @@ class PolicyAgent(Agent):
         return {"slow": 0, "fast": 0}
 
 
-class RandomPolicy:
-    """Uniform actions, whatever is shown."""
+class _Drawn:
+    """A policy whose actions (T, B, ...) are drawn beforehand."""
 
-    def __init__(self, action_space: spaces.Discrete | spaces.Box, seed: int) -> None:
-        self._space = action_space
-        self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(97,)))
+    def __init__(self, actions: npt.NDArray[Any]) -> None:
+        self._steps = iter(actions)
 
     def act(
         self, observations: npt.NDArray[np.float32], episode_starts: npt.NDArray[np.bool_]
     ) -> npt.NDArray[Any]:
-        """Actions (B, ...) for B observations."""
-        batch, space = len(observations), self._space
-        if isinstance(space, spaces.Discrete):
-            return space.start + self._rng.integers(space.n, size=batch)
-        low, high = np.maximum(space.low, -1.0), np.minimum(space.high, 1.0)
-        return self._rng.uniform(low, high, size=(batch, *space.shape)).astype(space.dtype)
+        """The actions (B, ...) of the next step."""
+        actions: npt.NDArray[Any] = next(self._steps)
+        return actions
+
+
+def random_actions(
+    space: spaces.Discrete | spaces.Box, rng: np.random.Generator, count: int
+) -> npt.NDArray[Any]:
+    """Uniform actions (count, ...); of a `Box`, from its part within -1 and 1."""
+    if isinstance(space, spaces.Discrete):
+        return np.asarray(space.start + rng.integers(space.n, size=count))
+    low, high = np.maximum(space.low, -1.0), np.minimum(space.high, 1.0)
+    return np.asarray(rng.uniform(low, high, size=(count, *space.shape)).astype(space.dtype))

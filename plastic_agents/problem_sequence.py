@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -20,7 +22,14 @@ from plastic_envs.core import Task
 if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
 
-__all__ = ["Outcome", "ProblemSequenceConfig", "ProblemSequenceLearner", "learn_problem", "one_trial_each"]
+__all__ = [
+    "Attempt",
+    "Outcome",
+    "ProblemSequenceConfig",
+    "ProblemSequenceLearner",
+    "learn_problem",
+    "one_trial_each",
+]
 
 _LOG = logging.getLogger(__name__)
 _TRIALS_AT_ONCE = 64  # whose arrays are made together
@@ -128,14 +137,8 @@ class Outcome(NamedTuple):
         return float(len(self.losses) - window) if self.learned else math.nan
 
 
-def learn_problem(
-    engine: TrialEngine,
-    task: Task,
-    data: np.random.Generator,
-    noise: np.random.Generator,
-    config: ProblemSequenceConfig,
-) -> Outcome:
-    """Take gradient steps on trials of one problem until it is learned, or has failed.
+class Attempt:
+    """Gradient steps on trials of one problem, until it is learned or has failed.
 
     Args:
         engine: Takes the steps; its optimiser is reset first.
@@ -144,24 +147,61 @@ def learn_problem(
         noise: Source of the network's noise.
         config: Criterion and limits.
     """
-    engine.reset_optimiser()
-    losses: list[float] = []
-    squares: list[float] = []
+
+    def __init__(
+        self,
+        engine: TrialEngine,
+        task: Task,
+        data: np.random.Generator,
+        noise: np.random.Generator,
+        config: ProblemSequenceConfig,
+    ) -> None:
+        engine.reset_optimiser()
+        self.before = engine.flat.copy()
+        self._engine, self._noise, self._config = engine, noise, config
+        self._losses: list[float] = []
+        self._squares: list[float] = []
+        self._trials = _trials(task, data)
+
+    @property
+    def num_trials(self) -> int:
+        """Trials so far."""
+        return len(self._losses)
+
+    def go_on(self, most: int | None = None) -> Outcome | None:
+        """Take up to `most` further trials (None: as many as it takes); None if that decides nothing."""
+        losses, squares, config = self._losses, self._squares, self._config
+        for trial in itertools.islice(self._trials, most):
+            losses.append(self._engine.step(trial, self._noise))
+            squares.append(self._engine.mean_square)
+            failed = not math.isfinite(losses[-1]) or len(losses) > config.max_trials
+            enough = len(losses) > config.window
+            learned = enough and sum(losses[-config.window :]) < config.criterion * config.window
+            if failed or learned:
+                return Outcome(losses, float(np.mean(squares[-config.window :])), learned and not failed)
+        return None
+
+
+def _trials(task: Task, data: np.random.Generator) -> Iterator[Trial]:
+    """Trials of a problem without end."""
     while True:
         episodes = task.sample(data, _TRIALS_AT_ONCE)
-        weights = task.loss_weights(episodes)
+        scored = task.loss_weights(episodes)
         for b in range(episodes.batch_size):
-            trial = Trial(episodes.observations[:, b], episodes.targets[:, b], weights[:, b])
-            losses.append(engine.step(trial, noise))
-            squares.append(engine.mean_square)
-            recent = float(np.mean(squares[-config.window :]))
-            if not math.isfinite(losses[-1]) or len(losses) > config.max_trials:
-                return Outcome(losses, recent, False)
-            if (
-                len(losses) > config.window
-                and sum(losses[-config.window :]) < config.criterion * config.window
-            ):
-                return Outcome(losses, recent, True)
+            yield Trial(episodes.observations[:, b], episodes.targets[:, b], scored[:, b])
+
+
+def learn_problem(
+    engine: TrialEngine,
+    task: Task,
+    data: np.random.Generator,
+    noise: np.random.Generator,
+    config: ProblemSequenceConfig,
+) -> Outcome:
+    """Learn one problem; see `Attempt` for the arguments."""
+    outcome = Attempt(engine, task, data, noise, config).go_on()
+    assert outcome is not None  # it is decided in the end
+    return outcome
 
 
 class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
@@ -197,7 +237,10 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
                 f"{error} Learn it with method 'supervised', which takes fresh episodes for every step."
             ) from error
         self._engine: TrialEngine | None = None
-        self._saved: dict[str, Any] | None = None
+        self._attempt: Attempt | None = None  # at a problem that a call has broken off
+        self._flat: FloatArray | None = None  # the weights in full precision, after loading
+        self._rate_target = 0.0
+        self._counts: list[float] = []
         self._snapshots: list[torch.Tensor] = []
         self._first_learned: FloatArray | None = None  # the weights, and the target they came with
         self._target_is_set = False
@@ -212,6 +255,11 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
             if self._snapshots
             else np.zeros((0, 0), np.float32)
         )
+
+    @property
+    def counts(self) -> npt.NDArray[np.float64]:
+        """Trials that every problem so far took, less the window, (problems,); NaN for a failure."""
+        return np.array(self._counts)
 
     @property
     def orders(self) -> npt.NDArray[np.int64]:
@@ -233,41 +281,56 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
                 f"{type(agent.network).__name__} has none that is known here. "
                 "Use agent 'leaky-softplus', or perturbation 'none'."
             )
-        if self._saved is not None:
-            engine.flat[:] = self._saved["flat"].numpy()
-            engine.rate_target = float(self._saved["rate_target"])
-            self._saved = None
-        self._engine = engine
-        agent.task = self.problem(max(0, self.update - 1))
+        # The network holds the weights rounded; where it still holds these, learning goes on with all digits.
+        old = self._engine
+        exact = self._flat if old is None else old.flat
+        if exact is None or not np.array_equal(_rounded(exact), _rounded(engine.flat)):
+            old = None  # somebody has put other weights in place
+        elif old is None or old.network is not agent.network:
+            engine.flat[:], old = exact, None
+        if old is None:
+            self._attempt = None
+        engine = old or engine
+        self._flat, self._engine = None, engine
+        engine.rate_target = self._rate_target
+        agent.task = self.problem(max(0, self.update - (self._attempt is None)))
 
     def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
         """Learn one problem."""
         assert self._engine is not None
         engine, config = self._engine, self.config
-        perturbed = config.perturbation != "none" and self.update >= config.num_before
-        if perturbed:
-            self._perturb(engine)
-        before = engine.flat.copy()
         task = self.problem(self.update)
-        data = self.streams.numpy(Streams.TRAINING_DATA, self.update)
-        noise = self.streams.numpy(Streams.TRAINING_START, self.update)
-        outcome = learn_problem(engine, task, data, noise, config)
+        if self._attempt is None:
+            if config.perturbation != "none" and self.update >= config.num_before:
+                self._perturb(engine)
+            data = self.streams.numpy(Streams.TRAINING_DATA, self.update)
+            noise = self.streams.numpy(Streams.TRAINING_START, self.update)
+            self._attempt = Attempt(engine, task, data, noise, config)
+        attempt, earlier = self._attempt, self._attempt.num_trials
+        steps = task.sample(np.random.default_rng(0), 1).num_steps  # of a trial
+        left = self.span.end - self.env_steps
+        outcome = attempt.go_on(-(-left // steps) if self.span.in_steps else None)
+        self.env_steps += (attempt.num_trials - earlier) * steps
+        agent.task, self.interrupted = task, outcome is None
+        if outcome is None:
+            engine.write()
+            return {}
+        self._attempt = None
         if not outcome.learned:
             _LOG.warning("problem %d failed after %d trials", self.update + 1, len(outcome.losses))
-            engine.flat[:] = before
+            engine.flat[:] = attempt.before
         elif not self._target_is_set:
             engine.rate_target, self._target_is_set = outcome.mean_square, True
+            self._rate_target = outcome.mean_square
         engine.write()
+        self._counts.append(outcome.trials_to_criterion(config.window))
         self._remember(engine, task)
-        agent.task = task
-        steps = len(outcome.losses)
-        self.env_steps += steps * task.sample(np.random.default_rng(0), 1).num_steps
         if not log:
             return {}
         window = np.asarray(outcome.losses[-config.window :])
         return {
-            "problem/trials_to_criterion": outcome.trials_to_criterion(config.window),
-            "problem/gradient_steps": float(steps),
+            "problem/trials_to_criterion": self._counts[-1],
+            "problem/gradient_steps": float(len(outcome.losses)),
             "problem/first_loss": outcome.losses[0],
             "problem/mean_square_rate": outcome.mean_square,
             "train/loss": float(window.mean()),
@@ -308,40 +371,44 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
 
     # ---- resuming -------------------------------------------------------------------------------
 
-    def extra_state(self) -> dict[str, Any]:
-        """The weights in full precision, the snapshots, and what the perturbation goes by."""
-        if self._engine is None:
-            return {}
+    def extra_state(self, *, everything: bool = True) -> dict[str, Any]:
+        """The weights in full precision, the counts, the snapshots, and what the perturbation goes by.
+
+        A problem that a call has broken off begins again where this state is loaded.
+        """
+        flat = self._flat if self._engine is None else self._engine.flat
+        flat = flat if self._attempt is None else self._attempt.before
+        moments = self._moments
         return {
-            "flat": torch.as_tensor(self._engine.flat.copy()),
-            "rate_target": self._engine.rate_target,
+            "flat": None if flat is None else torch.as_tensor(flat.copy()),
+            "rate_target": self._rate_target,
             "target_is_set": self._target_is_set,
-            "snapshots": torch.stack(self._snapshots) if self._snapshots else None,
+            "counts": list(self._counts),
+            "snapshots": torch.stack(self._snapshots) if everything and self._snapshots else None,
             "first_learned": None if self._first_learned is None else torch.as_tensor(self._first_learned),
             "moments": None
-            if self._moments is None
-            else [
-                torch.as_tensor(self._moments.total),
-                torch.as_tensor(self._moments.square),
-                self._moments.num_problems,
-            ],
-            "orders": self._orders,
+            if moments is None
+            else [torch.as_tensor(moments.total), torch.as_tensor(moments.square), moments.num_problems],
+            "orders": self._orders[: max(0, self.update - self.config.num_before)],
         }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on from `extra_state()`, at the start of the problem that was being learned."""
-        if not state:
-            return
-        self._saved = state
-        self._target_is_set = state["target_is_set"]
-        self._snapshots = [] if state["snapshots"] is None else list(state["snapshots"])
-        self._first_learned = (
-            None if state["first_learned"] is None else state["first_learned"].numpy().copy()
+        """Go on from `extra_state()`."""
+        self._engine = self._attempt = None
+        self._flat, self._first_learned = (
+            None if state[name] is None else state[name].numpy().copy() for name in ("flat", "first_learned")
         )
+        self._rate_target, self._target_is_set = state["rate_target"], state["target_is_set"]
+        self._counts = list(state["counts"])
+        self._snapshots = [] if state["snapshots"] is None else list(state["snapshots"])
         if state["moments"] is not None:
             total, square, count = state["moments"]
             self._moments = Moments(total.numpy(), square.numpy(), count)
         self._orders = [list(order) for order in state["orders"]]
+
+
+def _rounded(flat: FloatArray) -> npt.NDArray[np.float32]:
+    return flat.astype(np.float32)
 
 
 def one_trial_each(task: Task) -> list[npt.NDArray[np.float32]]:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
-from plastic_agents.learner import Callback
-
 if TYPE_CHECKING:
     from plastic_agents.base import NetworkAgent
 
@@ -15,11 +13,21 @@ __all__ = ["ProgressBar"]
 
 
 class ProgressBar:
-    """A callback that shows progress and the current score, and passes everything on."""
+    """A callback that shows progress and the current score.
 
-    def __init__(self, inner: Callback | None, updates: int, done: int, name: str) -> None:
-        self._inner = inner
-        self._bar = tqdm(total=updates, initial=done, desc=name, unit="update", dynamic_ncols=True)
+    Args:
+        total: Updates, or environment steps, in the end.
+        done: The same done before.
+        in_steps: Whether it is counted in environment steps.
+        name: Shown before the bar.
+    """
+
+    def __init__(self, total: int, done: int, in_steps: bool, name: str) -> None:
+        self._in_steps = in_steps
+        self._bar = tqdm(
+            total=total, initial=done, desc=name, unit="step" if in_steps else "update",
+            dynamic_ncols=True,
+        )  # fmt: skip
         self._shown: dict[str, str] = {}
 
     def __enter__(self) -> ProgressBar:
@@ -28,17 +36,14 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
+    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
         """Move the bar."""
         if "train/score" in row:
             self._shown["train"] = f"{row['train/score']:.3f}"
             self._bar.set_postfix(self._shown, refresh=False)
-        self._bar.update(update - self._bar.n)
-        return self._inner.on_update(agent, update, row) if self._inner else None
+        self._bar.update((agent.learner.env_steps if self._in_steps else update) - self._bar.n)
 
     def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
         """Show the score."""
         self._shown["validation"] = f"{row['eval/score']:.3f}"
         self._bar.set_postfix(self._shown)
-        if self._inner:
-            self._inner.on_evaluation(agent, update, row)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from plastic_agents.gradient import GradientConfig, GradientLearner
 from plastic_agents.learner import Streams
+from plastic_envs.actions import clip_actions
 from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
@@ -160,15 +161,15 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         if not self.config.one_component_per_batch:
             self._mixtures.clear()
 
-    def extra_state(self) -> dict[str, Any]:
+    def extra_state(self, *, everything: bool = True) -> dict[str, Any]:
         """The optimiser's moments, and what the mixture has come to."""
-        return super().extra_state() | {"parts": self._parts, "shares": self.shares}
+        return super().extra_state(everything=everything) | {"parts": self._parts, "shares": self.shares}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Go on with these."""
         super().load_extra_state(state)
-        if "parts" in state:  # runs that began before there were mixtures have no such entry
-            self._parts, self.shares = list(state["parts"]), state["shares"]
+        self._parts = list(state["parts"])
+        self.shares = None if state["shares"] is None else tuple(state["shares"])
 
     def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss on a batch of fresh episodes."""
@@ -179,7 +180,7 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         start = agent.network.initial_state(
             episodes.batch_size, self.streams.torch(Streams.TRAINING_START, self.update)
         )
-        inputs = torch.as_tensor(episodes.observations, device=agent.device)
+        inputs = agent.tensor(episodes.observations)
         lengths = torch.as_tensor(episodes.lengths, device=agent.device)
         agent.network.train()
         outputs, features, _ = agent.network.padded(inputs, start, agent.resets(episodes), lengths)
@@ -187,7 +188,8 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         if log:
             answers = outputs.detach()
             answers = answers.argmax(-1) if episodes.targets.ndim == 2 else answers
-            row = {"train/score": self.train_task.metrics(episodes, answers.cpu().numpy())["score"]}
+            taken = clip_actions(self.train_task.action_space, answers.cpu().numpy())
+            row = {"train/score": self.train_task.metrics(episodes, taken)["score"]}
         loss = self._cost(agent, self.train_task, episodes, outputs)
         if self.config.activity_penalty > 0.0:
             # After an episode's end a network may leave anything.
@@ -206,7 +208,7 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
     ) -> torch.Tensor:
         return supervised_loss(
             outputs,
-            torch.as_tensor(episodes.targets, device=agent.device),
-            torch.as_tensor(task.loss_weights(episodes), device=agent.device),
+            agent.tensor(episodes.targets),
+            agent.tensor(task.loss_weights(episodes)),
             self.config.loss_mean,
         )

@@ -287,7 +287,7 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
 
     # ---- resuming -------------------------------------------------------------------------------
 
-    def extra_state(self) -> dict[str, torch.Tensor | None]:
+    def extra_state(self, *, everything: bool = True) -> dict[str, torch.Tensor | None]:
         """The expected rewards."""
         return {"expected": self._expected}
 

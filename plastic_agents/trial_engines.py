@@ -57,11 +57,14 @@ class TrialEngine(ABC):
     Attributes:
         flat: All weights, (P,) float64; what is learned from and written to until `write` hands it to the
             network.
+        network: Whose weights they are.
         trained: (P,) bool; the others stay as they are bit for bit.
         rate_target: What the mean of squared rates is drawn to, where the engine has such a cost.
         mean_square: Mean of squared rates of the last trial.
         outputs: Outputs (T, K) of the last trial.
     """
+
+    network: Network[Any]
 
     def __init__(self, flat: FloatArray, settings: StepSettings) -> None:
         self.flat, self.settings = flat, settings
@@ -119,7 +122,7 @@ class CompiledEngine(TrialEngine):
     def __init__(self, network: LeakySoftplus, settings: StepSettings) -> None:
         parts = network.weights()
         super().__init__(np.concatenate([part.ravel() for part in parts]), settings)
-        self.network = network
+        self.network: LeakySoftplus = network
         self.weights = views(self.flat, *network.sizes)
         self.constrain()
 
@@ -175,7 +178,8 @@ class AutogradEngine(TrialEngine):
         self.write()
         place = self._parameters[0][1].device
         start = self.network.initial_state(1, torch.Generator().manual_seed(int(noise.integers(2**62))))
-        outputs, _ = self.network(torch.as_tensor(trial.inputs[:, None], device=place), start)
+        inputs = torch.as_tensor(trial.inputs[:, None], device=place, dtype=self._parameters[0][1].dtype)
+        outputs, _ = self.network(inputs, start)
         loss = supervised_loss(
             outputs,
             torch.as_tensor(trial.targets[:, None], device=place),

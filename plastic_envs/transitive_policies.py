@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.core import Task
+from plastic_envs.streams import RowStreams
 from plastic_envs.transitive_measures import add_relation
 
 __all__ = ["ReasonerPolicy"]
@@ -22,14 +23,19 @@ class ReasonerPolicy:
 
     Args:
         task: A task with the observation fields "first_item", "second_item", "go", "reward" and "answer".
-        rng: What it guesses with.
+        rng: Source of its guesses. None: the observations of the episode so far, so that a guess in
+            one episode does not depend on the others that are played beside it.
     """
+
+    _history: npt.NDArray[np.uint64]  # (B,), a hash of the observations of each episode so far
 
     def __init__(self, task: Task, rng: np.random.Generator | None = None) -> None:
         self._first, self._second, self._go, self._reward, self._answer = (
             task.field(name).slice for name in ("first_item", "second_item", "go", "reward", "answer")
         )
-        self._rng = rng or np.random.default_rng(0)
+        self._rng = rng
+        width = task.observation_space.shape[0]
+        self._factors = RowStreams(np.arange(width, dtype=np.uint64)).bits(1)[:, 0] | np.uint64(1)
         self._resize(0)
 
     def act(
@@ -47,6 +53,10 @@ class ReasonerPolicy:
         if len(observations) != len(self._counts):
             self._resize(len(observations))
         self._counts[episode_starts] = 0
+        self._history[episode_starts] = 0
+        if self._rng is None:
+            words = np.ascontiguousarray(observations, dtype=np.float32).view(np.uint32).astype(np.uint64)
+            self._history = self._history * self._factors[0] + words @ self._factors
         self._above[episode_starts] = False
 
         first, second = observations[:, self._first], observations[:, self._second]
@@ -65,14 +75,22 @@ class ReasonerPolicy:
         asked = np.flatnonzero(observations[:, self._go][:, 0] > 0)
         x, y = self._pair[asked].T
         is_upper, is_lower = self._above[asked, x, y], self._above[asked, y, x]
-        guess = self._rng.random(len(asked)) < 0.5
+        guess = self._guesses(asked) < 0.5
         actions[asked] = np.where(is_upper | is_lower, is_upper, guess)
         return actions
+
+    def _guesses(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Uniform numbers (K,) for some rows."""
+        if self._rng is not None:
+            return self._rng.random(len(rows))
+        uniform: npt.NDArray[np.float64] = RowStreams(self._history[rows]).uniform(1)[:, 0]
+        return uniform
 
     def _resize(self, batch_size: int) -> None:
         size = self._first.stop - self._first.start
         self._items = np.zeros((batch_size, 0, size), dtype=np.float32)
         self._counts = np.zeros(batch_size, dtype=np.int64)
+        self._history = np.zeros(batch_size, dtype=np.uint64)
         self._above = np.zeros((batch_size, 0, 0), dtype=bool)
         self._pair = np.full((batch_size, 2), _NOTHING)
 

@@ -106,6 +106,7 @@ def run_of(short: Short) -> dict[str, Any]:
     """The weights that a short run ends with, and the score on the test split."""
     task = plastic_envs.make_task(short.env, **short.env_kwargs)
     settings = {**({} if short.method == "problem-sequence" else _SMALL), **short.learner}
+    settings |= {"updates": short.updates}
     agent = plastic_agents.make(
         short.agent, task, seed=5, device="cpu", method=short.method, learner=settings, **short.agent_kwargs
     )

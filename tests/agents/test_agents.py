@@ -55,7 +55,8 @@ def test_predict_step_by_step_equals_whole_episodes(name, mode):
         for parameter in agent.network.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     episodes = task.sample(np.random.default_rng(0), 3)
-    _, whole = agent.respond(task, episodes, deterministic=True)
+    # From one generator, as `predict` has only that for random starts.
+    _, whole = agent.respond(task, episodes, torch.Generator().manual_seed(3 + 1), deterministic=True)
     state, starts = None, np.ones(3, dtype=bool)
     for t in range(episodes.num_steps):
         actions, state = agent.predict(episodes.observations[t], state, starts)
@@ -108,7 +109,7 @@ def test_save_load_and_go_on(tmp_path, name):
     torch.save(cut.training_state(), tmp_path / "state.pt")
     resumed = small(name)
     resumed.load_training_state(torch.load(tmp_path / "state.pt", weights_only=True))
-    resumed.learn(updates=6)
+    resumed.learn()
     assert torch.equal(weights_of(unbroken), weights_of(resumed))
 
     unbroken.save(tmp_path / "agent.pt")
@@ -217,6 +218,6 @@ def test_supervised_loss_by_hand():
 def test_learning_rate_schedule():
     config = SupervisedConfig(updates=100, learning_rate=1.0, final_rate_fraction=0.1)
     assert config.rate_at(0) == pytest.approx(1.0)
-    assert config.rate_at(50) == pytest.approx(0.55)
-    assert config.rate_at(100) == pytest.approx(0.1)
-    assert SupervisedConfig(updates=100, learning_rate=1.0, schedule="constant").rate_at(70) == 1.0
+    assert config.rate_at(0.5) == pytest.approx(0.55)
+    assert config.rate_at(1.0) == pytest.approx(0.1)
+    assert SupervisedConfig(updates=100, learning_rate=1.0, schedule="constant").rate_at(0.7) == 1.0

@@ -281,6 +281,7 @@ def test_criterion_and_counts():
 
     class Told:
         mean_square = 1.0
+        flat = np.zeros(1)
 
         def __init__(self, losses):
             self.losses = iter(losses)

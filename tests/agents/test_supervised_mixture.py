@@ -14,7 +14,7 @@ from gymnasium import spaces
 import plastic_agents
 from plastic_agents.base import NetworkAgent
 from plastic_agents.gradient import Plateau
-from plastic_agents.supervised import SupervisedConfig, SupervisedLearner, supervised_loss
+from plastic_agents.supervised import SupervisedConfig, supervised_loss
 from plastic_envs.core import Episodes, Task
 from plastic_envs.streams import RowStreams
 
@@ -281,13 +281,6 @@ def test_a_task_without_components_is_named(learner: dict[str, Any]) -> None:
 def test_mistakes_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SupervisedConfig(**settings)
-
-
-def test_runs_from_before_mixtures_can_be_resumed() -> None:
-    agent = make()
-    assert isinstance(agent.learner, SupervisedLearner)
-    agent.learner.load_extra_state({"optimizer": None})
-    agent.learn()
 
 
 def test_plateau_acts_on_negative_costs_and_never_raises_the_rate() -> None:
