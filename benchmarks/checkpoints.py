@@ -9,14 +9,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from benchmarks.history import History
-from plastic_agents.base import save_atomically
+from plastic_agents.files import checked, read_tensors, write_tensors
+from plastic_agents.loading import check_same_agent
 
 __all__ = ["Checkpointer", "StopRequest"]
 
 _LOG = logging.getLogger(__name__)
+
+_CONTENT: dict[str, type | tuple[type, ...]] = {
+    "update": int, "agent": dict, "rows": list, "cpu_seconds": (int, float), "wall_seconds": (int, float),
+}  # fmt: skip
 
 
 class StopRequest:
@@ -98,10 +101,22 @@ class Checkpointer:
         """Nothing: `on_update` of the same update comes after it, when the learner's state is complete."""
 
     def resume(self, agent: Any) -> None:
-        """Put agent and history back to where the checkpoint was taken."""
-        content = torch.load(self._path, weights_only=True, map_location="cpu")
-        agent.load_training_state(content["agent"])
-        self._history.rows[:] = [(update, row) for update, row in content["rows"]]
+        """Put agent and history back to where the checkpoint was taken.
+
+        Raises:
+            FileNotFoundError: If there is no checkpoint.
+            ValueError: If it is damaged, or of another agent, task or seed.
+        """
+        content, _ = read_tensors(self._path, "checkpoint")
+        checked(content, _CONTENT, self._path)
+        check_same_agent(str(self._path), agent, content["agent"])
+        try:
+            agent.load_training_state(content["agent"])
+            self._history.rows[:] = [(int(update), dict(row)) for update, row in content["rows"]]
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{str(self._path)!r} does not fit this run: {error!r}; start over with --overwrite."
+            ) from error
         self._started = time.perf_counter() - content["wall_seconds"]
         self._cpu_started = time.process_time() - content["cpu_seconds"]
         self.saved_at = content["update"]
@@ -115,6 +130,6 @@ class Checkpointer:
             "cpu_seconds": self.cpu_seconds,
             "wall_seconds": self.wall_seconds,
         }
-        save_atomically(content, self._path)
+        write_tensors(self._path, "checkpoint", content)
         self.saved_at = update
         _LOG.info("checkpoint at update %d", update)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -20,8 +21,17 @@ from typing import Any, Literal, get_type_hints
 
 import docstring_parser
 import yaml
-from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import (
+    ActionYesNo,
+    ArgumentError,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+    get_loader,
+    set_loader,
+)
 
+from plastic_agents.files import read_bytes
 from plastic_agents.learner import LearnerConfig
 from plastic_agents.registry import learner_class, learner_defaults
 from plastic_agents.supervised import SupervisedConfig
@@ -48,6 +58,9 @@ Train one agent on one task, score it on the task's test split, and write everyt
   python benchmarks/run.py --env_kwargs '{num_nodes: 50, num_actions: 15, num_steps: 500}'
   python benchmarks/run.py --config benchmarks/configs/graph-8-disjoint-plastic-published.yaml
 """
+
+# A settings file has some 100 values; aliases of aliases (&a, *a) make millions of a few lines.
+_LARGEST_TEXT, _MOST_VALUES = 2**20, 100_000
 
 # What may differ between a run and its continuation: it has no bearing on the numbers.
 _FREE_ON_RESUME: tuple[str, ...] = (
@@ -118,6 +131,11 @@ class RunConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: expected 0 or more.")
+        if "task" in self.env_kwargs:
+            raise ValueError(
+                f"env_kwargs names a task, {self.env_kwargs['task']!r}, but the environment's id says which "
+                "task it is; choose another with --env."
+            )
         if self.resume and self.overwrite:
             raise ValueError("resume and overwrite were both asked for; pass one of them.")
         if self.updates is not None:  # folded in, so that there is one place to look it up
@@ -132,17 +150,20 @@ class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=36, width=110)  # type: ignore[no-untyped-call]
 
 
-def make_parser(agent: str = RunConfig.agent, method: str | None = None) -> ArgumentParser:
+def make_parser(
+    agent: str = RunConfig.agent, method: str | None = None, exit_on_error: bool = True
+) -> ArgumentParser:
     """The parser behind `benchmarks/run.py`: one option per field of `RunConfig`.
 
     Args:
         agent: The agent whose own settings of the learner are the defaults.
         method: How it learns, if not in its own way; decides which settings a learner has.
+        exit_on_error: Exit with a message on a mistake, as a command does, or raise an ArgumentError.
 
     Raises:
         ValueError: If there is no such agent or method.
     """
-    parser = _base_parser()
+    parser = _base_parser(exit_on_error)
     parser.add_class_arguments(learner_class(agent, method).Config, "learner")
     parser.set_defaults({f"learner.{name}": value for name, value in learner_defaults(agent, method).items()})
     return parser
@@ -158,8 +179,8 @@ def parse(arguments: Sequence[str] | None = None) -> RunConfig:
     """
     given = [_with_underscores(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     early = [text for text in given if text not in ("-h", "--help") and not text.startswith("--print_config")]
-    chosen = _choice_parser().parse_args(early)
     try:
+        chosen = _choice_parser().parse_args(early)
         parser = make_parser(chosen.agent, chosen.method)
         return _instantiate(parser, parser.parse_args(given))
     except ValueError as error:
@@ -180,10 +201,57 @@ def from_file(path: str | Path, **overrides: Any) -> RunConfig:
     Args:
         path: The file.
         **overrides: Fields of `RunConfig`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds unknown settings or values of the wrong type or range.
     """
-    chosen = _choice_parser().parse_path(path)
-    parser = make_parser(overrides.get("agent", chosen.agent), overrides.get("method", chosen.method))
-    return replace(_instantiate(parser, parser.parse_path(path)), **overrides)
+    read_bytes(path, _LARGEST_TEXT)
+    try:
+        chosen = _choice_parser(exit_on_error=False).parse_path(path)
+        agent, method = overrides.get("agent", chosen.agent), overrides.get("method", chosen.method)
+        parser = make_parser(agent, method, exit_on_error=False)
+        return replace(_instantiate(parser, parser.parse_path(path)), **overrides)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(path)!r}: {' '.join(str(error).split())}") from error
+
+
+def _load_settings(text: str) -> Any:
+    """What YAML text says, checked before anything is made of it: settings are plain values, and not many.
+
+    Raises:
+        ValueError: If it is too long, its aliases written out, or names a class (which jsonargparse imports).
+    """
+    if len(text) > _LARGEST_TEXT:
+        raise ValueError(
+            f"{len(text)} characters are too many for settings; at most {_LARGEST_TEXT} are read."
+        )
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        size = 0 if root is None else _num_values(root, {})
+    except RecursionError as error:
+        raise ValueError("settings are nested too deeply.") from error
+    if size > _MOST_VALUES:
+        raise ValueError(f"more than {_MOST_VALUES} values, its aliases written out; settings are some 100.")
+    return get_loader("yaml")(text)
+
+
+def _num_values(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """Values in a YAML node, aliases written out; infinite if it holds itself."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf  # until it is known
+        pairs = isinstance(node, yaml.MappingNode)
+        parts = [part for pair in node.value for part in pair] if pairs else node.value
+        if isinstance(node, yaml.ScalarNode):
+            parts = []
+            if node.value in ("class_path", "init_args"):
+                raise ValueError(f"{node.value!r}: settings are plain values, and name no classes.")
+        sizes[id(node)] = 1 + sum(_num_values(part, sizes) for part in parts)
+    return sizes[id(node)]
+
+
+_MODE = "plain settings"
+set_loader(_MODE, _load_settings, exceptions=(yaml.YAMLError,))
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -210,13 +278,15 @@ def differences(config: RunConfig, other: RunConfig) -> list[str]:
     ]
 
 
-def _base_parser() -> ArgumentParser:
+def _base_parser(exit_on_error: bool = True) -> ArgumentParser:
     """All options but the learner's."""
     parser = ArgumentParser(
         prog="benchmarks/run.py",
         usage="%(prog)s [--config FILE.yaml] [--<setting> VALUE ...]",
         description=_DESCRIPTION,
         formatter_class=_Formatter,
+        exit_on_error=exit_on_error,
+        parser_mode=_MODE,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
     # Truth values become switches (`--resume`, `--no_figures`), which the library makes of none by itself.
@@ -233,9 +303,9 @@ def _base_parser() -> ArgumentParser:
     return parser
 
 
-def _choice_parser() -> ArgumentParser:
+def _choice_parser(exit_on_error: bool = True) -> ArgumentParser:
     """Finds out which agent and method it is, on which depends what settings the learner has."""
-    parser = _base_parser()
+    parser = _base_parser(exit_on_error)
     parser.add_argument("--learner", type=dict[str, Any], default={})
     return parser
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from plastic_agents.files import in_place_of, read_npz
 
 __all__ = ["Curve", "History", "read_arrays", "write_arrays"]
 
@@ -70,21 +71,23 @@ def write_arrays(path: Path, curves: dict[str, Curve], arrays: dict[str, npt.NDA
     for tag, curve in curves.items():
         content[f"curve/{tag}"], content[f"updates/{tag}"] = curve.values, curve.updates
     content |= {f"array/{name}": array for name, array in arrays.items()}
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with in_place_of(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **content)
-    os.replace(partial, path)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Curve], dict[str, npt.NDArray[Any]]]:
-    """What `write_arrays` stored: the training curves and the further arrays."""
-    with np.load(path, allow_pickle=False) as content:
-        curves = {
-            tag: Curve(content[f"updates/{tag}"], content[name])
-            for name in content.files
-            if name != (tag := name.removeprefix("curve/"))
-        }
-        arrays = {
-            short: content[name] for name in content.files if name != (short := name.removeprefix("array/"))
-        }
+    """What `write_arrays` stored: the training curves and the further arrays.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged.
+    """
+    content = read_npz(path)
+    tags = [name.removeprefix("curve/") for name in content if name.startswith("curve/")]
+    if missing := [tag for tag in tags if f"updates/{tag}" not in content]:
+        raise ValueError(f"{str(path)!r} is damaged: it has no updates of curves {missing}; make it anew.")
+    curves = {tag: Curve(content[f"updates/{tag}"], content[f"curve/{tag}"]) for tag in tags}
+    arrays = {
+        name.removeprefix("array/"): array for name, array in content.items() if name.startswith("array/")
+    }
     return curves, arrays

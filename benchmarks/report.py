@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import logging
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from benchmarks import figures as common
 from benchmarks.config import flat, to_dict
 from benchmarks.experiments import experiment_of
 from benchmarks.results import Results
-from benchmarks.rundir import RunDirectory, write_text
+from benchmarks.rundir import RunDirectory
+from plastic_agents.files import in_place_of, write_text
 
 __all__ = ["Drawing", "draw", "html_report", "pdf_report", "present"]
 
@@ -142,11 +142,14 @@ def html_report(
 
 def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: Sequence[Drawing]) -> None:
     """The same as a PDF: a first page with the results, the figures, then metrics and settings."""
-    partial = path.with_name(path.name + ".partial")
     headers = ["agent", "seed", *_COMPARED]
     rows = [[r["agent"], str(r["seed"]), *r["cells"]] for r in _comparison(run, siblings)]
     title = f"{run.label} on {run.config.env}"
-    with mpl.rc_context({"font.size": 9}), PdfPages(partial, metadata={"Title": title}) as pages:
+    with (
+        mpl.rc_context({"font.size": 9}),
+        in_place_of(path) as partial,
+        PdfPages(partial, metadata={"Title": title}) as pages,
+    ):
         pages.savefig(_first_page(title, run, headers, rows))
         for drawing in drawings:
             pages.savefig(drawing.figure)
@@ -154,7 +157,6 @@ def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: 
             lines = [f"{name:<54}{shown(value):>24}" for name, value in items.items()]
             for start in range(0, len(lines), _ROWS_PER_PAGE):
                 pages.savefig(_text_page(heading, lines[start : start + _ROWS_PER_PAGE]))
-    os.replace(partial, path)
 
 
 def shown(value: Any) -> str:

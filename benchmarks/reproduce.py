@@ -38,9 +38,10 @@ from benchmarks.history import read_arrays, write_arrays
 from benchmarks.report import present
 from benchmarks.results import Results
 from benchmarks.run import run
-from benchmarks.rundir import RunDirectory, write_text
+from benchmarks.rundir import RunDirectory
 from benchmarks.studies import STUDIES, MeasuringStudy, Planned, Row, Study, study
 from plastic_agents import pretrained
+from plastic_agents.files import write_text
 
 __all__ = ["config_of", "main", "markdown", "reproduce"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,17 +19,11 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.config import RunConfig, differences, from_file, to_yaml
+from plastic_agents.files import read_json, write_text
 
-__all__ = ["RunDirectory", "State", "run_log", "write_text"]
+__all__ = ["RunDirectory", "State", "run_log"]
 
 State = Literal["new", "stopped", "finished"]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is either the old one or the new one, never half of each."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 @dataclass(frozen=True)
@@ -141,9 +134,8 @@ class RunDirectory:
         write_text(self.metrics_file, json.dumps(_defined(metrics), indent=2, allow_nan=False) + "\n")
 
     def read_metrics(self) -> dict[str, Any]:
-        """What `write_metrics` wrote."""
-        content: dict[str, Any] = json.loads(self.metrics_file.read_text(encoding="utf-8"))
-        return content
+        """What `write_metrics` wrote; a ValueError that names the file if it is damaged."""
+        return read_json(self.metrics_file)
 
     def siblings(self) -> list[RunDirectory]:
         """Finished runs on the same environment, this one excepted, in alphabetical order."""

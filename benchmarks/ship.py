@@ -2,7 +2,10 @@
 
     python benchmarks/ship.py runs/TransitiveInference-v0/neuromodulated/seed-0 transitive-neuromodulated-0
 
+    python benchmarks/ship.py --rewrite
+
 Writes plastic_agents/pretrained/<name>.pt, .yaml and .json; see `plastic_agents.pretrained`.
+With --rewrite it writes all of them again, in the file format of today, with the same weights to the bit.
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.config import RunConfig, from_file, to_yaml
-from benchmarks.rundir import RunDirectory, write_text
-from plastic_agents import pretrained
+import torch
 
-__all__ = ["main", "ship"]
+from benchmarks.config import RunConfig, from_file, to_yaml
+from benchmarks.rundir import RunDirectory
+from plastic_agents import pretrained
+from plastic_agents.files import write_tensors, write_text
+
+__all__ = ["main", "rewrite", "ship"]
 
 
 def ship(run: Path, name: str, folder: Path | None = None) -> Path:
@@ -50,14 +56,38 @@ def ship(run: Path, name: str, folder: Path | None = None) -> Path:
     return target
 
 
+def rewrite(folder: Path | None = None) -> list[Path]:
+    """Write the agents of all shipped networks again, as files of today's format with the same content.
+
+    Args:
+        folder: Where they lie; by default the package.
+
+    Returns:
+        The files.
+    """
+    files = sorted((folder or Path(pretrained.__file__).parent).glob("*.pt"))
+    for file in files:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        settings = asdict(from_file(file.with_suffix(".yaml")).learner)
+        content = {"learner": {}, "learner_settings": settings, **content}
+        write_tensors(file, "agent", {k: v for k, v in content.items() if k not in ("format", "kind")})
+    return files
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/ship.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="directory of a finished run")
-    parser.add_argument("name", help="name of the network")
+    parser.add_argument("run", type=Path, nargs="?", help="directory of a finished run")
+    parser.add_argument("name", nargs="?", help="name of the network")
+    parser.add_argument("--rewrite", action="store_true", help="write all shipped networks again")
     options = parser.parse_args(arguments)
+    if options.rewrite:
+        print("\n".join(map(str, rewrite())))
+        return 0
+    if options.name is None:
+        parser.error("give the directory of a run and the name of the network")
     try:
         print(ship(options.run, options.name))
     except ValueError as error:

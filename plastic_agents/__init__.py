@@ -9,8 +9,9 @@ agent = plastic_agents.load("agent.pt")
 from plastic_agents.actor_critic import ActorCriticConfig
 from plastic_agents.base import Agent, NetworkAgent
 from plastic_agents.learner import Callback, LearnerConfig
+from plastic_agents.loading import load
 from plastic_agents.policy_agent import PolicyAgent
-from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, load, make
+from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, make
 from plastic_agents.supervised import SupervisedConfig
 from plastic_agents.three_factor import ThreeFactorConfig
 from plastic_agents.vec_env import TaskVecEnv

@@ -8,14 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
+from plastic_agents.files import write_tensors
 from plastic_agents.learner import (
     CallbackLike,
     Callbacks,
@@ -31,7 +31,7 @@ from plastic_envs.actions import clip_actions
 from plastic_envs.core import Episodes, Task
 from plastic_envs.streams import RowStreams
 
-__all__ = ["Agent", "NetworkAgent", "PlayState", "header", "resolve_device", "save_atomically"]
+__all__ = ["Agent", "NetworkAgent", "PlayState", "header", "resolve_device"]
 
 # Episodes, and steps in all, that are evaluated in one pass, to bound memory.
 _ROWS_AT_ONCE, _STEPS_AT_ONCE = 100, 400_000
@@ -48,15 +48,6 @@ def resolve_device(device: str) -> torch.device:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}: this machine has no CUDA device; use 'cpu' or 'auto'.")
     return torch.device(device)
-
-
-def save_atomically(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint that is either the old one or the new one, never half of each."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    torch.save(dict(content), partial)
-    os.replace(partial, target)
 
 
 class Agent(ABC):
@@ -178,8 +169,6 @@ class NetworkAgent(Agent):
         device: Where it runs.
         method: Name of the way it learns, for `save`; None for the one that belongs to its name.
     """
-
-    _FORMAT: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -389,7 +378,8 @@ class NetworkAgent(Agent):
                 four times the size, and `learn` goes on after `load` as if nothing had come between.
         """
         progress = self.learner.state_dict(everything=optimizer)
-        save_atomically(header(self) | {"weights": weights_of(self.network), "learner": progress}, path)
+        content = header(self) | {"weights": weights_of(self.network), "learner": progress}
+        write_tensors(path, "agent", content)
 
     def adopt(self, saved: NetworkAgent) -> None:
         """Take over the weights of another agent with such a network; a value head it lacks stays as it is.
@@ -417,10 +407,10 @@ class NetworkAgent(Agent):
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Go on from `training_state()`, or from what `save` wrote.
 
-        Without a learner's progress in it (networks that others have trained), learning starts afresh.
+        Without a learner's progress in it (shipped networks), learning starts afresh.
         """
         put_weights(self.network, state["weights"])
-        if "learner" in state:
+        if state.get("learner"):
             self.learner.load_state_dict(state["learner"])
             if self.learner.best_weights is None and self.learner.best_update > 0:
                 self.learner.keep_as_best(self.network)
@@ -506,10 +496,9 @@ def batch_of(space: spaces.Box, observation: Any) -> tuple[npt.NDArray[np.float3
 
 
 def header(agent: Agent) -> dict[str, Any]:
-    """What a file says of the agent in it, in types that `torch.load(weights_only=True)` takes."""
+    """What a file says of the agent in it; see `plastic_agents.files`."""
     task = agent.task
     return {
-        "format": NetworkAgent._FORMAT,
         "agent": agent.name,
         "seed": agent.seed,
         "task": f"{type(task).__module__}:{type(task).__qualname__}",

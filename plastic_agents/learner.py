@@ -204,7 +204,10 @@ class Learner(ABC, Generic[ConfigT]):
     """
 
     Config: ClassVar[type[LearnerConfig]] = LearnerConfig
-    _COUNTS = ("update", "env_steps", "cpu_seconds", "best_cost", "best_update", "done")
+    _COUNTS: ClassVar[dict[str, type]] = {
+        "update": int, "env_steps": int, "cpu_seconds": float, "best_cost": float, "best_update": int,
+        "done": bool,
+    }  # fmt: skip
     cost_name: ClassVar[str] = "cost"
     validates: ClassVar[bool] = True
     """Whether the network is scored while it learns, and the best one kept; otherwise the last one is."""
@@ -399,8 +402,8 @@ class Learner(ABC, Generic[ConfigT]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`."""
-        for name in self._COUNTS:
-            setattr(self, name, state[name])
+        for name, kind in self._COUNTS.items():
+            setattr(self, name, kind(state[name]))
         self.span = Span(*state["span"])
         self.best_weights, self._last_weights = state.get("best_weights"), state.get("last_weights")
         self.load_extra_state(state["extra"])

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.base import Agent, amount_of_learning, batch_of, header, save_atomically
+from plastic_agents.base import Agent, amount_of_learning, batch_of, header
+from plastic_agents.files import write_tensors
 from plastic_agents.learner import CallbackLike, as_callback
 from plastic_envs.core import Episodes, Policy, Task, rollout
 
@@ -91,7 +92,7 @@ class PolicyAgent(Agent):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the agent to one file."""
-        save_atomically(header(self) | {"weights": {}}, path)
+        write_tensors(path, "agent", header(self) | {"weights": {}, "learner": {}})
 
     def num_parameters(self) -> dict[str, int]:
         """Numbers of `slow` and `fast` entries."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
-import os
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
@@ -14,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 from gymnasium import spaces
 
-from plastic_agents import pretrained
 from plastic_agents.actor_critic import ActorCriticLearner
 from plastic_agents.base import Agent, NetworkAgent, resolve_device
 from plastic_agents.learner import Learner, LearnerConfig
@@ -35,7 +31,7 @@ from plastic_agents.three_factor import ThreeFactorLearner
 from plastic_envs.core import Association, Task
 from plastic_envs.registration import make_task
 
-__all__ = ["AGENTS", "LEARNERS", "AgentSpec", "learner_class", "learner_defaults", "load", "make"]
+__all__ = ["AGENTS", "LEARNERS", "AgentSpec", "learner_class", "learner_defaults", "make", "network_shapes"]
 
 
 class Foreign(NamedTuple):
@@ -326,79 +322,17 @@ def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any])
         raise
 
 
-def load(path: str | os.PathLike[str], task: Task | str | None = None, device: str = "auto") -> Agent:
-    """Read an agent that `Agent.save` (or a run) wrote, a shipped one, or another system's published network.
+def network_shapes(
+    name: str, task: Task, arguments: Mapping[str, Any], method: str | None = None
+) -> dict[str, torch.Tensor]:
+    """Weights, without contents (on the device "meta"), of the network that `make` would make.
 
-    Args:
-        path: The file, or a name in `plastic_agents.pretrained.names()`.
-        task: The task to play, or its id; by default the one that it was made for.
-        device: "auto", "cpu" or "cuda".
-
-    Raises:
-        ValueError: If the file is neither, or does not fit the task.
+    Takes no memory, so a file may be asked what sizes it names before they are believed.
     """
-    content = _content(pretrained.agent_file(str(path)) if path in pretrained.names() else path)
-    if content.get("format") != NetworkAgent._FORMAT:
-        return _load_foreign(path, content, task, device)
-    if task is None:
-        module, _, qualname = content["task"].partition(":")
-        task = getattr(importlib.import_module(module), qualname)(**content["task_kwargs"])
-    agent = make(
-        content["agent"], task, seed=content["seed"], device=device, method=content.get("method"),
-        **content["network_kwargs"],
-    )  # fmt: skip
-    if isinstance(agent, NetworkAgent):
-        agent.network.load_state_dict(content["weights"])
-    return agent
-
-
-def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file of `torch.save` holds, without running any code from it."""
-    what = f"{os.fspath(path)!r} is not an agent of this suite"
-    if not os.path.exists(path):
-        known = ", ".join(pretrained.names()) or "none"
-        raise FileNotFoundError(
-            f"{os.fspath(path)!r}: no such file, nor a shipped network (there are: {known})."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{what}: torch.load(weights_only=True) cannot read it ({str(error).splitlines()[0]}). "
-            "Expected a file of Agent.save, or a published network's state_dict() saved with torch.save."
-        ) from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{what}: got a {type(content).__name__}, expected a dictionary; see Agent.save.")
-    return dict(content)
-
-
-def _load_foreign(
-    path: str | os.PathLike[str], content: Mapping[str, Any], task: Task | str | None, device: str
-) -> Agent:
-    """An agent from a file of another system."""
-    where = os.fspath(path)
-    for name, spec in AGENTS.items():
-        if spec.foreign is None:
-            continue
-        try:
-            found = spec.foreign.read(content)
-        except ValueError as error:
-            raise ValueError(f"{where!r}: {error}") from error
-        if found is not None:
-            arguments, weights = found
-            agent = make(name, spec.foreign.env if task is None else task, device=device, **arguments)
-            assert isinstance(agent, NetworkAgent)
-            ours = agent.network.state_dict()
-            wrong = {
-                k: (tuple(v.shape), tuple(ours[k].shape))
-                for k, v in weights.items()
-                if v.shape != ours[k].shape
-            }
-            if wrong:
-                raise ValueError(
-                    f"{where!r} does not fit {type(agent.task).__name__}, as {{weight: (file, task)}}: "
-                    f"{wrong}; give a task with the observations and actions that the network was made for."
-                )
-            agent.network.load_state_dict(weights)
-            return agent
-    raise ValueError(f"{where!r} is not an agent of this suite (no format number {NetworkAgent._FORMAT}).")
+    spec = _spec(name)
+    if spec.kind != "network":
+        return {}
+    with torch.device("meta"):
+        network = _built(name, spec, task, arguments)
+        learner_class(name, method).complete(network)
+    return network.state_dict()

@@ -231,7 +231,7 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
                 traces[1].mul_(kept).add_(pushed[:, :, None] * seen[:, None, :])
                 traces[2].mul_(kept).add_(pushed)
                 rates = free.clamp(network.constants.least_rate, network.constants.largest_rate)
-            action, surprise = self._explore(network.readout(free.float()).double(), generator)
+            action, surprise = self._explore(network.readout(free.to(network.bias.dtype)).double(), generator)
             traces[3].mul_(per_step).add_(surprise[:, :, None] * rates[:, None, :])
             power += float(rates.square().sum(1).mean()) / episodes.num_steps
             actions.append(action)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from typing import Any
 
 import gymnasium as gym
 
 from plastic_envs.core import Task
-from plastic_envs.views import build_task
+from plastic_envs.views import build_task, imported_task_class
 
-__all__ = ["ENVIRONMENTS", "make_task", "register_all"]
+__all__ = ["ENVIRONMENTS", "make_task", "register_all", "trusted_task_class"]
 
+_ENTRY_POINT = "plastic_envs.views:TaskEnv"
 _GRAPH = "plastic_envs.graph_walk:GraphWalk"
 _TRANSITIVE = "plastic_envs.transitive:TransitiveInference"
 _STIMULUS = "plastic_envs.stimulus_coding:StimulusCoding"
@@ -58,7 +60,7 @@ def register_all() -> None:
         if env_id not in gym.registry:
             gym.register(
                 id=env_id,
-                entry_point="plastic_envs.views:TaskEnv",
+                entry_point=_ENTRY_POINT,
                 vector_entry_point="plastic_envs.views:TaskVectorEnv",
                 kwargs=dict(kwargs),
             )
@@ -78,3 +80,39 @@ def make_task(env_id: str, **kwargs: Any) -> Task:
         near = difflib.get_close_matches(env_id, ENVIRONMENTS, n=3, cutoff=0.3) or list(ENVIRONMENTS)
         raise ValueError(f"unknown environment {env_id!r}; did you mean one of {near}?")
     return build_task(**{**ENVIRONMENTS[env_id], **kwargs})
+
+
+def trusted_task_class(name: str, trust: bool = False) -> type[Task]:
+    """The task class that a file names, as "package.module:Class", if it may be used.
+
+    What a file names is imported only where a registered environment names it too, or the user trusts the
+    file. A class of a module that is imported already may be used. Whatever it is, it must be a `Task`; it is
+    not called here.
+
+    Args:
+        name: The name in the file.
+        trust: Import the module whatever it is.
+
+    Raises:
+        ValueError: If the class may not be used, or is no task.
+    """
+    if trust or name in _registered_tasks():
+        try:
+            importlib.import_module(name.partition(":")[0])
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"the task {name!r} cannot be imported: {error}.") from error
+    try:
+        return imported_task_class(name)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    except ValueError as error:
+        raise ValueError(
+            f"the task {name!r} is not registered, and its module is not imported, so it is not run. Import "
+            "the module first, or pass trust=True if you know who wrote the file."
+        ) from error
+
+
+def _registered_tasks() -> set[str]:
+    """Names of the task classes of all registered environments, those that users registered included."""
+    rows = [spec.kwargs for spec in gym.registry.values() if spec.entry_point == _ENTRY_POINT]
+    return {task for row in [*ENVIRONMENTS.values(), *rows] if isinstance(task := row.get("task"), str)}

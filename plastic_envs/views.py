@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import importlib
 import operator
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -29,7 +31,7 @@ from plastic_envs.resets import environment_seeds, next_task, reset_rows, whole_
 from plastic_envs.step_records import INFO_OF_STEPS, StepRecords, info_arrays, nothing
 from plastic_envs.streams import RowStreams, episode_seeds
 
-__all__ = ["RENDER_MODES", "TaskEnv", "TaskVectorEnv", "build_task"]
+__all__ = ["RENDER_MODES", "TaskEnv", "TaskVectorEnv", "build_task", "imported_task_class"]
 
 RENDER_MODES = ("rgb_array", "ansi")
 _PICTURES_PER_SECOND = 4
@@ -52,11 +54,29 @@ def build_task(task: Task | str, **kwargs: Any) -> Task:
                 f"arguments {sorted(kwargs)} were given beside a finished task; pass them to it."
             )
         return task
-    module, _, name = task.partition(":")
-    made = getattr(importlib.import_module(module), name)(**kwargs)
-    if not isinstance(made, Task):
-        raise TypeError(f"{task!r} made a {type(made).__name__}; expected a plastic_envs.Task.")
-    return made
+    importlib.import_module(task.partition(":")[0])
+    return imported_task_class(task)(**kwargs)
+
+
+def imported_task_class(name: str) -> type[Task]:
+    """The task class "package.module:Class" of a module that is imported already; nothing of it is run.
+
+    Raises:
+        ValueError: If the module is not imported.
+        TypeError: If it has no such class, or one that is no `Task`.
+    """
+    module, _, qualname = name.partition(":")
+    if module not in sys.modules:
+        raise ValueError(f"task {name!r}: no module {module!r} is imported.")
+    value: Any = sys.modules[module]
+    for part in qualname.split("."):
+        value = vars(value).get(part) if isinstance(value, (type, ModuleType)) else None
+    if not (isinstance(value, type) and issubclass(value, Task)):
+        raise TypeError(
+            f"task {name!r}: got {value!r}; expected a subclass of plastic_envs.Task, named "
+            '"package.module:Class".'
+        )
+    return value
 
 
 def _check_render_mode(render_mode: str | None) -> str | None:

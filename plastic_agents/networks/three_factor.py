@@ -107,6 +107,8 @@ class NoisyRates(Network[NoisyRateState]):
         self.recurrent = nn.Parameter(torch.empty(num_units, num_units))
         self.input = nn.Parameter(torch.empty(num_units, input_size))
         self.bias = nn.Parameter(torch.empty(num_units))
+        if self.bias.is_meta:  # only its shapes are asked for
+            return
         seed = int(torch.randint(2**62, ()))
         self.set_weights(
             initial_weights(np.random.default_rng(seed), input_size, num_units, num_outputs, start_bias)
@@ -150,7 +152,7 @@ class NoisyRates(Network[NoisyRateState]):
     def run(
         self, inputs: torch.Tensor, state: NoisyRateState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, NoisyRateState]:
-        """Rates (T, B, N) before clipping, float32, and the state; see `Network.run`."""
+        """Rates (T, B, N) before clipping, in the type of the weights, and the state; see `Network.run`."""
         # The names of the noise are given back whatever the reset, so any will do here.
         forgotten = state._replace(rates=torch.full_like(state.rates, START_RATE))
         return in_stretches(self._stretch, inputs, state, resets, forgotten, self.fast_weights)
@@ -164,7 +166,7 @@ class NoisyRates(Network[NoisyRateState]):
             rates, last = move(part, state)
             parts.append(rates)
             state = NoisyRateState(last, state.noise_key, state.step + len(part))
-        return torch.cat(parts).float(), state
+        return torch.cat(parts).to(self.bias.dtype), state
 
     def _move(self, inputs: torch.Tensor, state: NoisyRateState) -> tuple[torch.Tensor, torch.Tensor]:
         noise = torch.as_tensor(self.noise(state, len(inputs)), device=inputs.device)

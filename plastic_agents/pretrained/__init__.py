@@ -7,9 +7,11 @@ settings of the run that trained it) and `<name>.json` (what training it took an
 from __future__ import annotations
 
 import difflib
-import json
+import os
 from pathlib import Path
 from typing import Any
+
+from plastic_agents.files import read_json
 
 __all__ = ["agent_file", "config_file", "names", "record", "record_file"]
 
@@ -21,30 +23,29 @@ def names() -> list[str]:
     return sorted(file.stem for file in _FOLDER.glob("*.pt"))
 
 
-def agent_file(name: str) -> Path:
+def agent_file(name: str | os.PathLike[str]) -> Path:
     """The file of a shipped network, for `plastic_agents.load`.
 
     Raises:
         ValueError: If no network of that name is shipped (with the nearest ones).
     """
-    known = names()
+    name, known = os.fspath(name), names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
         raise ValueError(f"no network {name!r} is shipped; did you mean one of {near}?")
     return _FOLDER / f"{name}.pt"
 
 
-def config_file(name: str) -> Path:
+def config_file(name: str | os.PathLike[str]) -> Path:
     """The settings of the run that trained a shipped network, for `benchmarks/run.py --config`."""
     return agent_file(name).with_suffix(".yaml")
 
 
-def record_file(name: str) -> Path:
+def record_file(name: str | os.PathLike[str]) -> Path:
     """The file behind `record`."""
     return agent_file(name).with_suffix(".json")
 
 
-def record(name: str) -> dict[str, Any]:
+def record(name: str | os.PathLike[str]) -> dict[str, Any]:
     """What training a shipped network took (`updates`, `env_steps`, `train_seconds` ...), and its scores."""
-    content: dict[str, Any] = json.loads(record_file(name).read_text(encoding="utf-8"))
-    return content
+    return read_json(record_file(name))

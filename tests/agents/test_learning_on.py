@@ -1,4 +1,4 @@
-"""Learning in several calls, after a look, and after saving: what users of Stable-Baselines3 expect of `learn`."""
+"""Learning in several calls, after a look, and after saving, as users of Stable-Baselines3 expect it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_total_timesteps_are_reached_and_passed_by_less_than_an_update(env: str)
 
 
 def test_total_timesteps_of_whole_problems() -> None:
-    """F3, P12: 300 steps were 60 300. A problem that is broken off goes on in the next call, to the same end."""
+    """F3, P12: 300 steps were 60 300. A problem that is broken off goes on in the next call."""
     agent, whole = problems(), problems()
     agent.learn(total_timesteps=350)
     assert agent.learner.env_steps == 400  # trials of 100 steps
@@ -86,7 +86,7 @@ def test_total_timesteps_of_whole_problems() -> None:
 
 
 def test_the_schedule_spans_the_call() -> None:
-    """F4, P13: `learn(updates=20)` ran at the first rate of 1500 updates; 30 after 5 planned ones at its last."""
+    """F4, P13: `learn(updates=20)` ran at the first rate of the 1500 updates of the settings."""
     agent, first, second, by_steps = make(updates=1500), Rates(), Rates(), Rates()
     agent.learn(updates=20, callback=first)
     assert first.rates[0] == agent.learner.config.learning_rate == 1e-3
@@ -118,7 +118,7 @@ def test_weights_that_a_user_has_put_in_place_are_learned_from() -> None:
         for parameter in agent.network.parameters():
             parameter.fill_(0.25)
     moved: list[float] = []
-    agent.learn(updates=1, callback=lambda a, *_: moved.append(float(next(a.network.parameters()).max())))
+    agent.learn(updates=1, callback=lambda a, *_: moved.append(next(a.network.parameters()).max().item()))
     assert moved[0] == pytest.approx(0.25, abs=0.01)
 
 
@@ -190,7 +190,7 @@ def test_amounts_that_cannot_be_are_refused(name: str, how: dict[str, int], mess
 
 
 def test_callbacks_of_every_kind(tmp_path: Path) -> None:
-    """F31: a function, a list and a callback of Stable-Baselines3 were an AttributeError after the first update."""
+    """F31: a function, a list and a callback of Stable-Baselines3 were an AttributeError."""
 
     class Evaluations:
         seen: list[int] = []
@@ -206,7 +206,7 @@ def test_callbacks_of_every_kind(tmp_path: Path) -> None:
     assert agent.learner.update == 4
     agent.learn()  # the rest of the call that was broken off
     assert agent.learner.update == 6
-    with pytest.raises(TypeError, match="CheckpointCallback.*Stable-Baselines3"):
+    with pytest.raises(TypeError, match=r"CheckpointCallback.*Stable-Baselines3"):
         agent.learn(updates=3, callback=CheckpointCallback(1, str(tmp_path)))
     with pytest.raises(TypeError, match="got int"):
         agent.learn(updates=3, callback=3)

@@ -24,6 +24,7 @@ from benchmarks.experiments import EXPERIMENTS, experiment_of, graph_walk, graph
 from benchmarks.history import read_arrays
 from benchmarks.run import Stopped, run
 from benchmarks.rundir import RunDirectory
+from plastic_agents.learner import as_callback
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = (
@@ -63,12 +64,12 @@ class _Interrupting:
 
 
 def interrupt_at(update: int, monkeypatch: pytest.MonkeyPatch, dies: bool = False) -> None:
-    learn = plastic_agents.NetworkAgent.learn
+    learn = plastic_agents.NetworkAgent.learn_until
 
-    def interrupted(self: Any, *args: Any, callback: Any = None, **kwargs: Any) -> Any:
-        return learn(self, *args, callback=_Interrupting(callback, update, dies), **kwargs)
+    def interrupted(self: Any, updates: int, callback: Any, **kwargs: Any) -> Any:
+        return learn(self, updates, _Interrupting(as_callback(callback), update, dies), **kwargs)
 
-    monkeypatch.setattr(plastic_agents.NetworkAgent, "learn", interrupted)
+    monkeypatch.setattr(plastic_agents.NetworkAgent, "learn_until", interrupted)
 
 
 def test_a_run_leaves_everything_it_promises(quick: Settings) -> None:
@@ -164,7 +165,8 @@ def test_signals_are_handled_as_before_after_a_run(quick: Settings) -> None:
 @pytest.mark.parametrize("env", sorted(plastic_envs.ENVIRONMENTS))
 @pytest.mark.parametrize("agent", ["oracle", "random"])
 def test_both_ends_of_the_scale_on_every_environment(quick: Settings, env: str, agent: str) -> None:
-    metrics = run(quick("--env", env, "--agent", agent, "--env_kwargs", "{}")).read_metrics()
+    settings = ["--env", env, "--agent", agent, "--env_kwargs", "{}", "--eval_episodes", "50"]
+    metrics = run(quick(*settings)).read_metrics()
     assert metrics["updates"] == metrics["env_steps"] == metrics["params_slow"] == 0
     if agent == "random":
         assert metrics["normalized_score"] < 0.3
