@@ -163,7 +163,7 @@ def _task_of(name: str, content: Mapping[str, Any], trust: bool) -> Task:
     except _REFUSALS as error:
         raise ValueError(
             f"{name!r}: its task {kind!r} cannot be made with the arguments that the file gives "
-            f"({sorted(map(str, arguments))}): {error}. If Task.describe() does not give all arguments, {own}."
+            f"({sorted(map(str, arguments))}): {error}. If Task.describe() leaves out an argument, {own}."
         ) from error
 
 
