@@ -73,6 +73,7 @@ class Agent(ABC):
         progress_bar: bool = False,
         *,
         updates: int | None = None,
+        **others: Any,
     ) -> Agent:
         """Learn the task's training split for some more updates, or environment steps.
 
@@ -90,10 +91,12 @@ class Agent(ABC):
             progress_bar: Show one, with the current score.
             updates: The same in updates. If neither is given: what is left of a call that was broken off, or
                 else as many updates as the learner's settings say.
+            **others: Refused, with advice: other arguments of Stable-Baselines3's.
 
         Raises:
             ValueError: If both are given, or one is negative.
-            TypeError: If the callback is of another kind, such as one of Stable-Baselines3.
+            TypeError: If the callback is of another kind, such as one of Stable-Baselines3, or on other
+                arguments.
         """
 
     @abstractmethod
@@ -114,26 +117,44 @@ class Agent(ABC):
 
         Returns:
             Action(s) and the state for the next call.
+
+        Raises:
+            ValueError: If the observation has another shape or is not finite, or the state is of another
+                number of environments.
+
+        Random starts and choices come from a generator of the agent's that runs on from call to call: call
+        one agent from one thread only, and give each thread an agent of its own (`load`, `copy.deepcopy`).
         """
 
     @abstractmethod
     def act_on(
         self, episodes: Episodes, task: Task | None = None, generator: torch.Generator | None = None
     ) -> npt.NDArray[Any]:
-        """Play a batch of episodes from fresh memory; the result for an episode does not depend on the batch.
+        """Play a batch of episodes from fresh memory.
+
+        Without a generator, the result for an episode does not depend on the others in the batch.
 
         Args:
             episodes: Played in place (a closed-loop task writes into them).
             task: Where they come from, if not the agent's own task.
-            generator: For random starts and choices; by default one derived from the agent's seed.
+            generator: For random starts and choices, in the order of the rows; by default they come from the
+                agent's seed and each episode's own (`Episodes.seeds`).
 
         Returns:
             Actions (T, B, ...).
         """
 
     @abstractmethod
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the agent to one file; `plastic_agents.load` reads it."""
+    def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
+        """Write the agent to one file: weights, learner's settings, and how far it has come.
+
+        `plastic_agents.load` reads it.
+
+        Args:
+            path: The file.
+            optimizer: Keep the optimiser's moments too, and the last weights beside the best ones: about
+                four times the size, and `learn` goes on after `load` as if nothing had come between.
+        """
 
     @abstractmethod
     def num_parameters(self) -> dict[str, int]:
@@ -200,8 +221,10 @@ class NetworkAgent(Agent):
         progress_bar: bool = False,
         *,
         updates: int | None = None,
+        **others: Any,
     ) -> NetworkAgent:
         """Learn the training split; see `Agent.learn`."""
+        refuse_keywords(others)
         amount, in_steps = amount_of_learning(total_timesteps, updates)
         learner = self.learner
         if amount is None and learner.is_broken_off():
@@ -243,11 +266,7 @@ class NetworkAgent(Agent):
             steps = np.zeros(len(batch), dtype=np.int64)
         else:
             memory, steps = cast(PlayState, state)
-            if len(steps) != len(batch):
-                raise ValueError(
-                    f"the state is of {len(steps)} environments, the observation of {len(batch)}; pass "
-                    "the state that was returned for these environments, or None to start."
-                )
+            check_rows(len(steps), len(batch))
             if episode_start is not None and np.any(episode_start):
                 begins = np.broadcast_to(np.asarray(episode_start, dtype=bool), len(batch))
                 mask = torch.as_tensor(begins.copy(), device=self.device)
@@ -370,13 +389,7 @@ class NetworkAgent(Agent):
         return {"slow": slow, "fast": sum(t.numel() for t in _tensors(state))}
 
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
-        """Write the agent to one file: weights, learner's settings, and how far it has come.
-
-        Args:
-            path: The file.
-            optimizer: Keep the optimiser's moments too, and the last weights beside the best ones: about
-                four times the size, and `learn` goes on after `load` as if nothing had come between.
-        """
+        """Write the agent to one file; see `Agent.save`."""
         progress = self.learner.state_dict(everything=optimizer)
         content = header(self) | {"weights": weights_of(self.network), "learner": progress}
         write_tensors(path, "agent", content)
@@ -493,6 +506,33 @@ def batch_of(space: spaces.Box, observation: Any) -> tuple[npt.NDArray[np.float3
     if not np.isfinite(array).all():
         raise ValueError("the observation is not finite (NaN or infinite); an agent cannot answer it.")
     return (array[None], True) if array.ndim == 1 else (array, False)
+
+
+def check_rows(of_state: int, of_observation: int) -> None:
+    """Check that a state that `predict` returned is of as many environments as the observation.
+
+    Raises:
+        ValueError: If not.
+    """
+    if of_state != of_observation:
+        raise ValueError(
+            f"the state is of {of_state} environments, the observation of {of_observation}; pass the state "
+            "that was returned for these environments, or None to start."
+        )
+
+
+def refuse_keywords(others: Mapping[str, Any]) -> None:
+    """Refuse arguments of Stable-Baselines3's `learn` that have no meaning here, with advice.
+
+    Raises:
+        TypeError: If there are any.
+    """
+    if others:
+        raise TypeError(
+            f"learn() takes no {sorted(others)}; it takes total_timesteps, callback, progress_bar, updates. "
+            "For log_interval there is the learner's setting log_every; counts go on from call to call, as "
+            "with reset_num_timesteps=False; TensorBoard files are written by benchmarks/run.py."
+        )
 
 
 def header(agent: Agent) -> dict[str, Any]:

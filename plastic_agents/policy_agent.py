@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.base import Agent, amount_of_learning, batch_of, header
+from plastic_agents.base import Agent, amount_of_learning, batch_of, check_rows, header, refuse_keywords
 from plastic_agents.files import write_tensors
 from plastic_agents.learner import CallbackLike, as_callback
 from plastic_envs.core import Episodes, Policy, Task, rollout
@@ -45,8 +45,10 @@ class PolicyAgent(Agent):
         progress_bar: bool = False,
         *,
         updates: int | None = None,
+        **others: Any,
     ) -> PolicyAgent:
         """Do nothing: there is nothing to learn; the arguments are checked as in `Agent.learn`."""
+        refuse_keywords(others)
         amount_of_learning(total_timesteps, updates)
         as_callback(callback)
         return self
@@ -65,9 +67,11 @@ class PolicyAgent(Agent):
             return (actions[0] if single else actions), state
         starts: Any = episode_start is not None and episode_start
         if state is None:
-            state, starts = self.task.oracle_policy(), True
+            state, starts = (self.task.oracle_policy(), len(batch)), True
+        policy, rows = state
+        check_rows(rows, len(batch))
         begins = np.broadcast_to(np.asarray(starts, dtype=bool), len(batch))
-        actions = np.asarray(state.act(batch, begins))
+        actions = np.asarray(policy.act(batch, begins))
         return (actions[0] if single else actions), state
 
     def act_on(
@@ -90,8 +94,8 @@ class PolicyAgent(Agent):
         rngs = [np.random.default_rng((self.seed, 97, word)) for word in words]
         return _Drawn(np.stack([random_actions(task.action_space, rng, steps) for rng in rngs], axis=1))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the agent to one file."""
+    def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
+        """Write the agent to one file; see `Agent.save`."""
         write_tensors(path, "agent", header(self) | {"weights": {}, "learner": {}})
 
     def num_parameters(self) -> dict[str, int]:

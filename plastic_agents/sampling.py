@@ -15,5 +15,7 @@ def gumbel(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
     Drawn episode by episode, so that an episode's noise does not depend on how many there are.
     """
     steps, batch, size = shape
-    draws = torch.rand((batch, steps, size), generator=generator).clamp_(1e-12, 1 - 1e-7)
+    # The same draws whatever torch's default device and type are.
+    draws = torch.rand((batch, steps, size), generator=generator, dtype=torch.float32, device="cpu")
+    draws.clamp_(1e-12, 1 - 1e-7)
     return draws.log_().neg_().log_().neg_().transpose(0, 1)
