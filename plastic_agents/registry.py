@@ -283,7 +283,7 @@ def make(
         TypeError: On an argument that the network does not take.
     """
     spec = _spec(name)
-    if isinstance(task, str):
+    if not isinstance(task, Task):
         task = make_task(task)
     if spec.kind != "network":
         if arguments:

@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
 from plastic_envs.streams import RowStreams, episode_seeds
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Association", "Episodes", "Field", "Policy", "Task", "rollout", "scalars"]
 
@@ -182,6 +186,13 @@ class Task(ABC):
     score_name: str = "accuracy"
     chance: float
     _reset_steps: npt.NDArray[np.bool_] | None = None  # (T,), once it has been asked for
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # arguments of the constructor
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments that the task is made with, for `describe`."""
+        task = super().__new__(cls)
+        object.__setattr__(task, "_made_with", (args, kwargs))  # a frozen dataclass may be a task
+        return task
 
     # ---- episodes -------------------------------------------------------------------------------
 
@@ -189,21 +200,44 @@ class Task(ABC):
     def generate(self, streams: RowStreams) -> Episodes:
         """Make one episode per stream; row b may depend on stream b only."""
 
-    def sample(self, rng: np.random.Generator | Sequence[np.random.Generator], batch_size: int) -> Episodes:
+    def sample(
+        self, rng: np.random.Generator | int | Sequence[np.random.Generator | int], batch_size: int
+    ) -> Episodes:
         """Draw a batch of episodes.
 
         Args:
             rng: A generator, from which one seed per episode is drawn (episode b of the batch is the b-th
-                that `TaskEnv` with this generator would play), or one generator per episode.
+                that `TaskEnv` with this generator would play), or one generator per episode. A whole number
+                stands for `np.random.default_rng` of it.
             batch_size: Number of episodes B.
 
         Returns:
             The episodes. In a closed-loop task what depends on actions is filled in by `advance`.
         """
-        streams = RowStreams(episode_seeds(rng, batch_size))
-        episodes = self.generate(streams)
-        episodes.seeds = streams.seeds
+        return self._drawn(episode_seeds(rng, batch_size))
+
+    def _drawn(self, seeds: npt.NDArray[np.uint64]) -> Episodes:
+        episodes = self.generate(RowStreams(seeds))
+        episodes.seeds = seeds
         return episodes
+
+    def unplayed(self, episodes: Episodes) -> Episodes:
+        """The same episodes, in arrays of their own, as they were before anybody played them.
+
+        In a closed loop an episode keeps what its player did, so whoever plays it next begins with these.
+
+        Raises:
+            ValueError: If actions change episodes and these were not drawn by `sample`, so that they have no
+                seeds.
+        """
+        if not self.closed_loop:
+            return episodes.copy()
+        if episodes.seeds is None:
+            raise ValueError(
+                f"these episodes of {type(self).__name__} have no seeds, so that they cannot be made again "
+                "as they were before they were played; draw them with `sample`."
+            )
+        return self._drawn(episodes.seeds.copy())
 
     def advance(
         self,
@@ -214,7 +248,9 @@ class Task(ABC):
     ) -> None:
         """Write, in place, what `actions` change in the episodes' later steps. Default: nothing.
 
-        The lengths of episodes may not change.
+        It is called where `closed_loop` is set. Episodes are as `generate` made them when they begin to be
+        played, so that it need not clear what other actions would have written. The lengths of episodes may
+        not change.
 
         Args:
             episodes: The batch being played.
@@ -241,8 +277,20 @@ class Task(ABC):
         Default: `episodes.weights`. A task whose score leaves out answers that are worth learning
         all the same (those of practice trials) says so here. Where targets are (T, B, K), so may be these: a
         weight for every output.
+
+        Raises:
+            ValueError: If none of the steps with a weight has a right answer. The steps that are paid are
+                then not those that decide, and nothing would be learned of these weights.
         """
-        return episodes.weights
+        weights = episodes.weights
+        counts = weights > 0
+        has_answers = episodes.targets.dtype.kind != "i" or (counts & (episodes.targets >= 0)).any()
+        if not has_answers and counts.any():
+            raise ValueError(
+                f"no step of {type(self).__name__} that has a weight has a target, so there would be nothing "
+                "to learn; write `loss_weights`, which gives a weight to the steps in which it is decided."
+            )
+        return weights
 
     def resets_in(
         self, observations: npt.NDArray[np.float32], steps: npt.NDArray[np.int64]
@@ -287,8 +335,11 @@ class Task(ABC):
         return {"score": score}
 
     def reference_scores(self, episodes: Episodes) -> dict[str, float]:
-        """Scores of named observers on these very episodes: at least `chance` and `oracle`."""
-        policy_actions = rollout(self, self.oracle_policy(), played := episodes.copy())
+        """Scores of named observers on these very episodes: at least `chance` and `oracle`.
+
+        The oracle plays them as they were before they were played by another.
+        """
+        policy_actions = rollout(self, self.oracle_policy(), played := self.unplayed(episodes))
         return {"chance": self.chance, "oracle": self.metrics(played, policy_actions)["score"]}
 
     def oracle_policy(self) -> Policy:
@@ -323,8 +374,42 @@ class Task(ABC):
     # ---- the same task otherwise ------------------------------------------------------------------
 
     def describe(self) -> Mapping[str, Any]:
-        """The arguments that make this task, for records (JSON types only). Default: none."""
-        return {}
+        """The arguments that make this task, for records (JSON types only). Default: those it was made with.
+
+        Raises:
+            ValueError: If an argument is not of a JSON type, so that no record could make the task again.
+        """
+        args, kwargs = self._made_with
+        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
+        described: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            kind = bound.signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                described |= {key: self._plain(key, item) for key, item in value.items()}
+            elif kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
+                raise ValueError(
+                    f"{type(self).__name__} takes {name!r} by its place only, so it cannot be described by "
+                    "names; write `describe`."
+                )
+            else:
+                described[name] = self._plain(name, value)
+        return described
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """An argument in JSON types."""
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, (list, tuple)):
+            return [self._plain(name, item) for item in value]
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {key: self._plain(name, item) for key, item in value.items()}
+        raise ValueError(
+            f"argument {name!r} of {type(self).__name__} is a {type(value).__name__}, which no record can "
+            "hold; expected numbers, text, lists and dictionaries. Write `describe` so that it returns "
+            "arguments of such types that make the task."
+        )
 
     def with_split(self, split: str) -> Task:
         """The same task on another split ("train", "validation", "test"). Default: itself."""

@@ -241,7 +241,7 @@ class GraphExplore(GraphTask):
 
     def reference_scores(self, episodes: Episodes) -> dict[str, float]:
         """`chance`, `oracle` (an explorer on copies of the episodes), `table_on_own_walk`, and shares."""
-        played = self.replayable(episodes)
+        played = self.unplayed(episodes)
         found = self.metrics(played, rollout(self, self.oracle_policy(), played))
         asked = episodes.weights > 0
         known = episodes.step_facts["key_kind"]
@@ -253,12 +253,6 @@ class GraphExplore(GraphTask):
             "table_on_own_walk": float(found_keys[asked].mean()),
             **{name: value for name, value in by_kind.items() if name.startswith("share_")},
         }
-
-    def replayable(self, episodes: Episodes) -> Episodes:
-        """A copy of the episodes as they were before they were played."""
-        fresh = episodes.copy()
-        fresh.step_facts["key_kind"][self.num_steps :] = NEW
-        return fresh  # the other rows that depend on actions are overwritten before they are read
 
     def oracle_policy(self) -> Policy:
         """A table that walks to the nearest label it has not tried, and answers from both directions."""

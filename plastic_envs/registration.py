@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.vector import VectorEnv
 
 from plastic_envs.core import Task
 from plastic_envs.views import build_task, imported_task_class
@@ -66,16 +67,26 @@ def register_all() -> None:
             )
 
 
-def make_task(env_id: str, **kwargs: Any) -> Task:
+def make_task(env_id: str | gym.Env[Any, Any] | VectorEnv[Any, Any, Any], **kwargs: Any) -> Task:
     """The task behind a registered environment, for whole batches of episodes.
 
     Args:
-        env_id: A registered id, such as "PlasticGraph-disjoint-v0".
+        env_id: A registered id, such as "PlasticGraph-disjoint-v0", or an environment made of one, whose task
+            this is then.
         **kwargs: Arguments of the task that replace the registered ones.
 
     Raises:
         ValueError: If the id is not in the table (with the nearest ones).
+        TypeError: If it is no environment of this suite.
     """
+    if not isinstance(env_id, str):
+        task = getattr(getattr(env_id, "unwrapped", None), "task", None)
+        if not isinstance(task, Task):
+            raise TypeError(
+                f"got {env_id!r}; expected the id of an environment of this suite, or an environment that "
+                "gym.make or gym.make_vec made of one."
+            )
+        return build_task(task, **kwargs)
     if env_id not in ENVIRONMENTS:
         near = difflib.get_close_matches(env_id, ENVIRONMENTS, n=3, cutoff=0.3) or list(ENVIRONMENTS)
         raise ValueError(f"unknown environment {env_id!r}; did you mean one of {near}?")

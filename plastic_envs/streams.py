@@ -11,6 +11,7 @@ Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), evaluated
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +35,14 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def episode_seeds(
-    rng: np.random.Generator | Sequence[np.random.Generator], batch_size: int
+    rng: np.random.Generator | int | Sequence[np.random.Generator | int], batch_size: int
 ) -> npt.NDArray[np.uint64]:
     """Draw the seeds of the next episodes.
 
     Args:
         rng: One generator (episode b of the batch is then the b-th episode that this generator
-            gives, so one batch of B equals B batches of one), or one generator per episode.
+            gives, so one batch of B equals B batches of one), or one generator per episode. A whole
+            number stands for `np.random.default_rng` of it.
         batch_size: Number of episodes.
 
     Returns:
@@ -48,14 +50,26 @@ def episode_seeds(
 
     Raises:
         ValueError: If the batch size is not positive, or differs from the number of generators.
+        TypeError: If `rng` is something else, such as the older `np.random.RandomState`.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: expected at least 1 episode.")
-    if isinstance(rng, np.random.Generator):
-        return rng.integers(0, 2**63, size=batch_size, dtype=np.uint64)
+    if not isinstance(rng, (list, tuple)):
+        return _generator(rng).integers(0, 2**63, size=batch_size, dtype=np.uint64)
     if len(rng) != batch_size:
         raise ValueError(f"{len(rng)} generators for batch_size={batch_size}: pass one per episode.")
-    return np.array([g.integers(0, 2**63, dtype=np.uint64) for g in rng], dtype=np.uint64)
+    return np.array([_generator(g).integers(0, 2**63, dtype=np.uint64) for g in rng], dtype=np.uint64)
+
+
+def _generator(rng: Any) -> np.random.Generator:
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (int, np.integer)) and int(rng) >= 0:
+        return np.random.default_rng(int(rng))
+    raise TypeError(
+        f"rng={rng!r}: expected a np.random.Generator, such as np.random.default_rng(0), a whole number from "
+        "0 on, or a list with one of them per episode."
+    )
 
 
 class RowStreams:

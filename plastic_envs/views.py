@@ -13,6 +13,7 @@ import operator
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -648,7 +649,8 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         if name == "episodes":
             if self._ahead is None or self._records is None:
                 raise gym.error.ResetNeeded("there is no episode yet; call reset() first.")
-            return tuple(self._records.episodes.select([column]) for column in self._ahead.columns[self._row])
+            episodes = replace(self._records.episodes, seeds=self._seeds)
+            return tuple(episodes.select([column]) for column in self._ahead.columns[self._row])
         if name not in _ATTRIBUTES:
             raise AttributeError(
                 f"the environments have no attribute {name!r} that can be read from outside; there are "

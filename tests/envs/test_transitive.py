@@ -294,10 +294,10 @@ def test_info_tells_what_the_paper_measures():
     env = gym.make("TransitiveInference-v0", num_items=5).unwrapped
     _, info = env.reset(seed=0)
     assert {info[name] for name in ("trial", "step", "block")} == {0}
-    assert info["trial_start"] is True
-    assert info["reset"] is True
-    assert info["is_adjacent"] is True
-    assert info["is_test"] is False
+    assert info["trial_start"]
+    assert info["reset"]
+    assert info["is_adjacent"]
+    assert not info["is_test"]
     assert info["distance"] == 1 == abs(info["first_item"] - info["second_item"])
     assert info["correct"] == -1
     _, _, _, _, info = env.step(0)
