@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Seed, Words, check_size, checked
 from plastic_envs.core import Episodes, Policy, rollout
 from plastic_envs.graph_measures import accuracy_by_kind
 from plastic_envs.graph_moves import NEW, REVERSE, SEEN, neighbour_table
-from plastic_envs.graph_sampling import GraphGenerator
-from plastic_envs.graph_walk import ACQUIRE, PREDICT, GraphTask
+from plastic_envs.graph_sampling import (
+    LABELLINGS,
+    SPLITS,
+    EdgeProbability,
+    GraphGenerator,
+    NumLabels,
+    NumNodes,
+)
+from plastic_envs.graph_walk import ACQUIRE, MOST_STEPS, PREDICT, GraphTask, PoolSize
 from plastic_envs.streams import RowStreams
 
 __all__ = ["GraphExplore"]
@@ -81,26 +89,25 @@ class GraphExplore(GraphTask):
     closed_loop = True
     info_facts = ("move",)
 
+    @checked
     def __init__(
         self,
-        labelling: str = "disjoint",
-        num_nodes: int = 8,
-        num_actions: int = 10,
-        edge_prob: float = 0.1,
-        num_steps: int = 40,
-        num_questions: int = 20,
-        split: str = "train",
-        num_graphs: int | None = None,
-        partition_seed: int = 0,
+        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
+        num_nodes: NumNodes = 8,
+        num_actions: NumLabels = 10,
+        edge_prob: EdgeProbability = 0.1,
+        num_steps: Annotated[int, Range(1, MOST_STEPS)] = 40,
+        num_questions: Annotated[int, Range(1, MOST_STEPS)] = 20,
+        split: Annotated[str, Words(SPLITS)] = "train",
+        num_graphs: PoolSize | None = None,
+        partition_seed: Seed = 0,
         graph_generator: GraphGenerator = None,
         permute_labels: bool = False,
     ) -> None:
-        if num_steps < 1:
-            raise ValueError(f"num_steps={num_steps}: expected at least 1 step of exploration.")
-        if num_questions < 1:
-            raise ValueError(
-                f"num_questions={num_questions}: expected at least 1, or nothing would be scored."
-            )
+        check_size(
+            (num_steps + num_questions) * (2 * num_nodes + num_actions + 40) * 4, num_steps=num_steps,
+            num_questions=num_questions, num_nodes=num_nodes,
+        )  # fmt: skip
         super().__init__(
             labelling, num_nodes, num_actions, edge_prob, split, num_graphs, partition_seed, graph_generator,
             permute_labels,

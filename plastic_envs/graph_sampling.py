@@ -27,12 +27,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from plastic_envs.arguments import Range, Seed, Words, checked
 from plastic_envs.graph_labelling import MAX_LABELS, EdgeLists, LabelSets, label_by_repair, label_greedily
 from plastic_envs.streams import RowStreams
 
@@ -43,6 +45,9 @@ SPLITS = ("train", "validation", "test")
 MAX_ATTEMPTS = 10_000
 
 GraphGenerator = str | tuple[str, Mapping[str, Any]] | None
+NumNodes = Annotated[int, Range(2, 1000)]
+NumLabels = Annotated[int, Range(1, MAX_LABELS)]
+EdgeProbability = Annotated[float, Range(0, 1, open_low=True)]
 
 UInt64Array = npt.NDArray[np.uint64]
 IntArray = npt.NDArray[np.int64]
@@ -75,17 +80,21 @@ class GraphSampler:
         ValueError: If an argument is out of range or no legal graph can exist.
     """
 
+    @checked
     def __init__(
         self,
-        num_nodes: int,
-        num_actions: int,
-        edge_prob: float = 0.1,
-        labelling: str = "disjoint",
-        split: str = "train",
-        partition_seed: int = 0,
+        num_nodes: NumNodes,
+        num_actions: NumLabels,
+        edge_prob: EdgeProbability = 0.1,
+        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
+        split: Annotated[str, Words(SPLITS)] = "train",
+        partition_seed: Seed = 0,
         graph_generator: GraphGenerator = None,
     ) -> None:
-        _check_arguments(num_nodes, num_actions, edge_prob, labelling, split, partition_seed)
+        if labelling == "disjoint" and num_actions < 2:
+            raise ValueError(
+                f"num_actions={num_actions}: the disjoint labelling needs 2 or more, to part them in two."
+            )
         self.num_nodes, self.num_actions, self.edge_prob = num_nodes, num_actions, edge_prob
         self.labelling, self.split = labelling, split
         u, v = np.triu_indices(num_nodes, 1)
@@ -332,11 +341,23 @@ class _NetworkxCandidates:
             (generator, {}) if isinstance(generator, str) else (generator[0], dict(generator[1]))
         )
         function = getattr(networkx, name, None)
-        if function is None or not callable(function):
+        # Its own place tells a generator from the functions that read and write files, draw, or compute.
+        module = getattr(function, "__module__", "")
+        if (
+            isinstance(function, type)
+            or not callable(function)
+            or not module.startswith("networkx.generators.")
+        ):
             raise ValueError(
                 f"graph_generator={name!r} is not a networkx generator; expected a name such as "
                 "'watts_strogatz_graph', 'random_regular_graph' or 'connected_watts_strogatz_graph'."
             )
+        for key, value in arguments.items():
+            if not isinstance(value, (bool, int, float)) or not abs(value) <= sampler.num_nodes**2:
+                raise ValueError(
+                    f"graph_generator={name!r} with {key}={reprlib.repr(value)}: expected a number, "
+                    f"at most {sampler.num_nodes**2} in size (num_nodes squared)."
+                )
         takes = inspect.signature(function).parameters
         for key, value in (("n", sampler.num_nodes), ("p", sampler.edge_prob)):
             if key in takes and (key == "n" or takes[key].default is inspect.Parameter.empty):
@@ -372,7 +393,14 @@ class _NetworkxCandidates:
         import networkx
 
         arguments = {**self._arguments, "seed": seed} if self._seeded else self._arguments
-        graph = self._function(**arguments)
+        try:
+            graph = self._function(**arguments)
+        except (networkx.NetworkXException, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"graph_generator {self._name!r} with {self._arguments}: {error}") from error
+        if not isinstance(graph, networkx.Graph):
+            raise ValueError(
+                f"graph_generator {self._name!r} gives a {type(graph).__name__}; expected graphs."
+            )
         if graph.is_directed():
             raise ValueError(
                 f"graph_generator {self._name!r} gives directed graphs; expected undirected ones."
@@ -385,26 +413,3 @@ class _NetworkxCandidates:
         graph = networkx.convert_node_labels_to_integers(graph, ordering="sorted")
         edges = np.array([(u, v) for u, v in graph.edges() if u != v], dtype=np.int64)
         return edges.reshape(-1, 2)
-
-
-def _check_arguments(
-    num_nodes: int, num_actions: int, edge_prob: float, labelling: str, split: str, partition_seed: int
-) -> None:
-    if num_nodes < 2:
-        raise ValueError(f"num_nodes={num_nodes}: a walk needs at least 2 nodes.")
-    if not 1 <= num_actions <= MAX_LABELS:
-        raise ValueError(
-            f"num_actions={num_actions}: expected 1 to {MAX_LABELS} (label sets are 64-bit masks)."
-        )
-    if not 0.0 < edge_prob <= 1.0:
-        raise ValueError(f"edge_prob={edge_prob}: expected a probability above 0 and at most 1, such as 0.1.")
-    if labelling not in LABELLINGS:
-        raise ValueError(f"labelling={labelling!r}: expected one of {LABELLINGS}.")
-    if split not in SPLITS:
-        raise ValueError(f"split={split!r}: expected one of {SPLITS}.")
-    if partition_seed < 0:
-        raise ValueError(f"partition_seed={partition_seed}: expected 0 or more.")
-    if labelling == "disjoint" and num_actions < 2:
-        raise ValueError(
-            f"num_actions={num_actions}: the disjoint labelling needs 2 or more, to part them in two."
-        )

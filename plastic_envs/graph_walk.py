@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Seed, Share, Words, check_size, checked
 from plastic_envs.core import Association, Episodes, Field, Policy, Task
 from plastic_envs.graph_measures import accuracy_by_kind
 from plastic_envs.graph_moves import NOT_ASKED, Walk, key_kinds, random_walk
-from plastic_envs.graph_sampling import SPLITS, GraphGenerator, GraphSampler
+from plastic_envs.graph_sampling import (
+    LABELLINGS,
+    SPLITS,
+    EdgeProbability,
+    GraphGenerator,
+    GraphSampler,
+    NumLabels,
+    NumNodes,
+)
 from plastic_envs.streams import RowStreams
 
 __all__ = ["MODES", "WALKS", "GraphTask", "GraphWalk"]
 
 MODES = ("interleaved", "predict", "acquire")
 WALKS = ("uniform", "biased")
+MOST_STEPS = 100_000  # of an episode; more would take minutes to draw
+PoolSize = Annotated[int, Range(1, 100_000)]
 _Task = TypeVar("_Task", bound="GraphTask")
 
 ACQUIRE, PREDICT = 0, 1  # indices into GraphTask.periods
@@ -39,22 +50,21 @@ class GraphTask(Task):
     periods = ("acquire", "predict")
     pictures = "plastic_envs.graph_render:graph"
 
+    @checked
     def __init__(
         self,
-        labelling: str = "disjoint",
-        num_nodes: int = 8,
-        num_actions: int = 10,
-        edge_prob: float = 0.1,
-        split: str = "train",
-        num_graphs: int | None = None,
-        partition_seed: int = 0,
+        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
+        num_nodes: NumNodes = 8,
+        num_actions: NumLabels = 10,
+        edge_prob: EdgeProbability = 0.1,
+        split: Annotated[str, Words(SPLITS)] = "train",
+        num_graphs: PoolSize | None = None,
+        partition_seed: Seed = 0,
         graph_generator: GraphGenerator = None,
         permute_labels: bool = False,
     ) -> None:
-        if num_graphs is not None and num_graphs < 1:
-            raise ValueError(
-                f"num_graphs={num_graphs}: expected at least 1, or None for a fresh graph every episode."
-            )
+        if num_graphs is not None:
+            check_size(num_graphs * num_nodes**2, "the pool", num_graphs=num_graphs, num_nodes=num_nodes)
         self.sampler = GraphSampler(
             num_nodes, num_actions, edge_prob, labelling, split, partition_seed, graph_generator
         )
@@ -268,47 +278,42 @@ class GraphWalk(GraphTask):
 
     info_facts = ("move", "segment")
 
+    @checked
     def __init__(
         self,
-        labelling: str = "disjoint",
-        num_nodes: int = 8,
-        num_actions: int = 10,
-        edge_prob: float = 0.1,
-        num_steps: int = 100,
-        mode: str = "interleaved",
-        split: str = "train",
-        num_graphs: int | None = None,
-        partition_seed: int = 0,
+        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
+        num_nodes: NumNodes = 8,
+        num_actions: NumLabels = 10,
+        edge_prob: EdgeProbability = 0.1,
+        num_steps: Annotated[int, Range(2, MOST_STEPS)] = 100,
+        mode: Annotated[str, Words(MODES)] = "interleaved",
+        split: Annotated[str, Words(SPLITS)] = "train",
+        num_graphs: PoolSize | None = None,
+        partition_seed: Seed = 0,
         graph_generator: GraphGenerator = None,
-        walk: str = "uniform",
-        walk_bias: float = 1.0,
-        label_drift: float = 0.0,
-        num_segments: int = 1,
+        walk: Annotated[str, Words(WALKS)] = "uniform",
+        walk_bias: Annotated[float, Range(-1000, 1000)] = 1.0,
+        label_drift: Share = 0.0,
+        num_segments: Annotated[int, Range(1, MOST_STEPS)] = 1,
         permute_labels: bool = False,
     ) -> None:
-        if num_steps < 2:
+        num_moves = num_segments * (num_steps - 1)
+        if num_moves > MOST_STEPS:
             raise ValueError(
-                f"num_steps={num_steps}: expected at least 2 nodes, so that there is a move to predict."
+                f"num_steps={num_steps}, num_segments={num_segments}: an episode of {num_moves} moves; "
+                f"expected at most {MOST_STEPS}, which take seconds to draw."
             )
-        if mode not in MODES:
-            raise ValueError(f"mode={mode!r}: expected one of {MODES}.")
-        if walk not in WALKS:
-            raise ValueError(f"walk={walk!r}: expected one of {WALKS}.")
-        if not np.isfinite(walk_bias):
-            raise ValueError(
-                f"walk_bias={walk_bias}: expected a finite number (0 = uniform, 1 = clear preferences)."
-            )
-        if not 0.0 <= label_drift <= 1.0:
-            raise ValueError(f"label_drift={label_drift}: expected a probability per move, 0 to 1.")
-        if num_segments < 1:
-            raise ValueError(f"num_segments={num_segments}: expected at least 1 graph per episode.")
+        check_size(
+            2 * num_moves * (2 * num_nodes + num_actions + 40) * 4, num_steps=num_steps,
+            num_segments=num_segments, num_nodes=num_nodes,
+        )  # fmt: skip
         super().__init__(
             labelling, num_nodes, num_actions, edge_prob, split, num_graphs, partition_seed, graph_generator,
             permute_labels,
         )  # fmt: skip
         self.num_steps, self.mode, self.num_segments = num_steps, mode, num_segments
         self.walk, self.walk_bias, self.label_drift = walk, walk_bias, label_drift
-        self.num_moves = num_segments * (num_steps - 1)
+        self.num_moves = num_moves
         self.association = Association(cue=("node", "action"), outcome="reached", chained=mode == "predict")
 
     def describe(self) -> dict[str, Any]:

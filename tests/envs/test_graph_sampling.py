@@ -233,7 +233,7 @@ def test_train_and_test_labels_part_the_whole():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_nodes": 1}, "at least 2 nodes"),
+        ({"num_nodes": 1}, "num_nodes=1: expected 2 to 1000"),
         ({"num_actions": 65}, "1 to 64"),
         ({"num_actions": 1}, "2 or more"),
         ({"num_actions": 3}, "split 'train'.*raise num_actions"),

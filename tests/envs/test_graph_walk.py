@@ -344,7 +344,7 @@ def test_a_task_can_be_described_and_made_again(task):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_steps": 1}, "num_steps=1: expected at least 2"),
+        ({"num_steps": 1}, "num_steps=1: expected 2 to"),
         ({"mode": "both"}, "mode='both'"),
         ({"walk": "levy"}, "walk='levy'"),
         ({"walk_bias": float("nan")}, "walk_bias"),
