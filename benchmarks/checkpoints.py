@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -23,22 +24,26 @@ _CONTENT: dict[str, type | tuple[type, ...]] = {
 
 
 class StopRequest:
-    """Turns Ctrl-C and SIGTERM into a wish that training grants between two updates, while the context lasts.
+    """Turns Ctrl-C, SIGTERM and SIGHUP into a wish that is granted at the next good moment, in a context.
 
-    The second signal is not caught: it ends the process at once.
+    The second signal is not caught: it ends the process at once. Outside the main thread, where Python lets
+    nobody catch signals, none is.
 
     Attributes:
         made: Whether a signal has come.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS = tuple(
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    )
 
     def __init__(self) -> None:
         self.made = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in self._SIGNALS:
+        catchable = threading.current_thread() is threading.main_thread()
+        for number in self._SIGNALS if catchable else ():
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -56,12 +61,13 @@ class StopRequest:
 
 
 class Checkpointer:
-    """A callback that writes a checkpoint every so many updates, and when the run is to stop.
+    """A callback that writes a checkpoint every so many updates, after the last, and when the run is to stop.
 
     Args:
         path: The checkpoint file.
         history: Rows so far, saved along.
         every: Updates between checkpoints.
+        last: The run's last update: a kill while the agent is scored must not cost its training.
         stop: When made, the run is saved at the next update and stopped.
 
     Attributes:
@@ -73,9 +79,10 @@ class Checkpointer:
         path: Path,
         history: History,
         every: int,
+        last: int,
         stop: StopRequest,
     ) -> None:
-        self._path, self._history, self._every = path, history, every
+        self._path, self._history, self._every, self._last = path, history, every, last
         self._stop = stop
         self.saved_at = 0
         self._started = time.perf_counter()
@@ -93,7 +100,8 @@ class Checkpointer:
 
     def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
         """Save if it is time; return False to stop."""
-        if self._stop.made or update - self.saved_at >= self._every:
+        ends = update == self._last or agent.learner.done
+        if ends or self._stop.made or update - self.saved_at >= self._every:
             self._save(agent, update)
         return False if self._stop.made else None
 

@@ -13,8 +13,10 @@ import argparse
 import dataclasses
 import inspect
 import math
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -34,7 +36,7 @@ from jsonargparse import (
 from plastic_agents.files import read_bytes
 from plastic_agents.learner import LearnerConfig
 from plastic_agents.registry import learner_class, learner_defaults
-from plastic_agents.supervised import SupervisedConfig
+from plastic_envs import make_task
 
 __all__ = [
     "DEFAULT_ENV",
@@ -57,16 +59,17 @@ Train one agent on one task, score it on the task's test split, and write everyt
   python benchmarks/run.py --agent rnn --seed 1 --updates 2000 --learner.learning_rate 0.003
   python benchmarks/run.py --env_kwargs '{num_nodes: 50, num_actions: 15, num_steps: 500}'
   python benchmarks/run.py --config benchmarks/configs/graph-8-disjoint-plastic-published.yaml
+  python benchmarks/run.py --list        # all agents and environments
 """
 
 # A settings file has some 100 values; aliases of aliases (&a, *a) make millions of a few lines.
 _LARGEST_TEXT, _MOST_VALUES = 2**20, 100_000
 
-# What may differ between a run and its continuation: it has no bearing on the numbers.
+# What may differ between a run and its continuation: it has no bearing on the numbers, beyond the rounding of
+# another device. (The number of threads has, and is held.)
 _FREE_ON_RESUME: tuple[str, ...] = (
     "logdir",
     "device",
-    "threads",
     "resume",
     "overwrite",
     "track",
@@ -81,8 +84,8 @@ class RunConfig:
     """Settings of a run.
 
     Attributes:
-        agent: Name of the agent: plastic, plastic-published, rnn, gru, lstm, transformer, oracle, random.
-        env: Id of the environment.
+        agent: Name of the agent; `--list` shows all.
+        env: Id of the environment; `--list` shows all.
         env_kwargs: Arguments of the task in place of the registered ones, such as '{num_nodes: 50}'.
         agent_kwargs: Arguments of the agent's network in place of its defaults, such as '{hidden_size: 256}'.
         seed: Fixes everything random: slow weights, training episodes, test episodes.
@@ -97,7 +100,8 @@ class RunConfig:
         overwrite: Delete what an earlier run with this agent, task and seed has left, and start over.
         checkpoint_every: Updates between checkpoints.
         device: cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.
-        threads: Threads of torch on the CPU; timings are comparable only where this is equal.
+        threads: Threads of torch on the CPU. Timings are comparable only where this is equal; numbers are
+            equal only to rounding where it is not, so a run goes on with as many as it began with.
         track: Mirror the TensorBoard events to a tracking service (needs the extra "track").
         figures: Draw the figures.
         report: Write report.html and report.pdf.
@@ -111,7 +115,7 @@ class RunConfig:
     seed: int = 0
     updates: int | None = None
     method: str | None = None
-    learner: LearnerConfig = field(default_factory=SupervisedConfig)
+    learner: LearnerConfig = None  # type: ignore[assignment]  # made in __post_init__
     eval_episodes: int = 400
     checkpoint: Path | None = None
     logdir: Path = Path("runs")
@@ -129,8 +133,13 @@ class RunConfig:
         for name in ("eval_episodes", "checkpoint_every", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed}: expected 0 or more.")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed={self.seed}: expected 0 or more, below 2**63.")
+        if self.threads > (most := max(64, 4 * (os.cpu_count() or 1))):
+            raise ValueError(f"threads={self.threads}: expected at most {most} on this machine.")
+        for name in ("logdir", "checkpoint"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(path).expanduser())
         if "task" in self.env_kwargs:
             raise ValueError(
                 f"env_kwargs names a task, {self.env_kwargs['task']!r}, but the environment's id says which "
@@ -138,6 +147,9 @@ class RunConfig:
             )
         if self.resume and self.overwrite:
             raise ValueError("resume and overwrite were both asked for; pass one of them.")
+        if getattr(self, "learner", None) is None:
+            own = learner_class(self.agent, self.method).Config(**learner_defaults(self.agent, self.method))
+            object.__setattr__(self, "learner", own)
         if self.updates is not None:  # folded in, so that there is one place to look it up
             object.__setattr__(self, "learner", replace(self.learner, updates=self.updates))
             object.__setattr__(self, "updates", None)
@@ -169,15 +181,22 @@ def make_parser(
     return parser
 
 
-def parse(arguments: Sequence[str] | None = None) -> RunConfig:
+def parse(arguments: Sequence[str] | None = None, *, once: bool = False) -> RunConfig:
     """Settings from command-line arguments (default: the process's own), files named by `--config` included.
 
     Names of settings may be written with hyphens: `--eval-episodes` is `--eval_episodes`.
 
     Exits with a message, as argparse does, where an argument is unknown or has a value of the wrong type or
     range.
+
+    Args:
+        arguments: As a shell would pass them.
+        once: Refuse a setting that comes twice, of which the last would be taken silently.
     """
     given = [_with_underscores(text) for text in (sys.argv[1:] if arguments is None else arguments)]
+    names = [text.partition("=")[0] for text in given if text.startswith("--") and text != "--config"]
+    if once and (twice := sorted({name for name in names if names.count(name) > 1})):
+        _base_parser().error(f"{', '.join(twice)}: given more than once; a run has one value of each.")
     early = [text for text in given if text not in ("-h", "--help") and not text.startswith("--print_config")]
     try:
         chosen = _choice_parser().parse_args(early)
@@ -270,12 +289,23 @@ def differences(config: RunConfig, other: RunConfig) -> list[str]:
 
     Where and how a run is watched (device, threads, figures ...) is left out.
     """
-    ours, theirs = (flat(to_dict(c)) for c in (config, other))
+    ours, theirs = (flat(_resolved(c)) for c in (config, other))
     return [
         f"{name}: {ours.get(name)!r}, {theirs.get(name)!r}"
         for name in sorted({*ours, *theirs})
         if name.split(".")[0] not in _FREE_ON_RESUME and ours.get(name) != theirs.get(name)
     ]
+
+
+def _resolved(config: RunConfig) -> dict[str, Any]:
+    """The settings as `to_dict`, with the task's arguments filled in and the checkpoint's place resolved."""
+    settings = to_dict(config)
+    if config.checkpoint is not None and config.checkpoint.exists():
+        settings["checkpoint"] = str(config.checkpoint.resolve())
+    # Arguments of another version of the suite are compared as they stand.
+    with suppress(TypeError, ValueError):
+        settings["env_kwargs"] = _plain(dict(make_task(config.env, **config.env_kwargs).describe()))
+    return settings
 
 
 def _base_parser(exit_on_error: bool = True) -> ArgumentParser:
@@ -298,7 +328,7 @@ def _base_parser(exit_on_error: bool = True) -> ArgumentParser:
     }
     for switch in switches:
         parser.add_argument(
-            f"--{switch.name}", action=ActionYesNo, default=switch.default, help=texts[switch.name]
+            f"--{switch.name}", action=ActionYesNo, default=switch.default, help=texts.get(switch.name, "")
         )
     return parser
 

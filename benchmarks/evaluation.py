@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,8 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
         "score_high": own["score"] + margin,
         "chance": chance,
         "oracle": oracle,
-        "normalized_score": normalised(own["score"], chance, oracle),
+        # Undefined where the task cannot tell agents apart: no reason to lose what was trained.
+        "normalized_score": math.nan if oracle == chance else normalised(own["score"], chance, oracle),
     }
     found |= {name: value for name, value in own.items() if name != "score"}
     found |= {f"reference/{name}": value for name, value in references.items()}

@@ -6,6 +6,7 @@ step is the number of the update.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
+from benchmarks.cli import Mistake, one_line
 from benchmarks.config import RunConfig, to_dict
 
 __all__ = ["EventWriter", "Tracker"]
@@ -99,16 +101,36 @@ class Tracker:
         self._config, self._folder = config, folder
         self._run: Any = None
 
-    def __enter__(self) -> Tracker:
-        if self._config.track == "none":
-            return self
+    @staticmethod
+    def check(config: RunConfig) -> None:
+        """Make sure that the service can be reached by its package and key, before anything is written.
+
+        Raises:
+            Mistake: If its package is not installed, or there is no key for it.
+        """
+        if config.track == "none":
+            return
         try:
             import wandb
         except ImportError as error:
-            raise ImportError(
+            raise Mistake(
                 "--track wandb needs the package wandb: "
                 "pip install 'plastic-gym[track]', or leave --track out."
             ) from error
+        if os.environ.get("WANDB_MODE", "online") != "online":
+            return
+        try:
+            known = wandb.login()
+        except wandb.errors.Error as error:
+            raise Mistake(f"--track wandb: {one_line(error)}") from error
+        if not known:
+            raise Mistake("--track wandb: no key; log in with `wandb login`, or set WANDB_MODE=offline.")
+
+    def __enter__(self) -> Tracker:
+        if self._config.track == "none":
+            return self
+        import wandb
+
         config = self._config
         self._run = wandb.init(
             project=_PROJECT,

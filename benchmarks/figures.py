@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
@@ -19,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.history import Curve
-from benchmarks.results import Results, by_agent
+from benchmarks.results import Results, best_first, by_agent, number
 from plastic_agents.registry import AGENTS
 
 __all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "styled", "training_curves"]
@@ -92,7 +93,7 @@ def training_curves(run: Results) -> Figure:
         "test/score": "test split (watched)",
     }
     panels: list[tuple[str, str, dict[str, str]]] = [
-        ("Loss", "loss (nats)", {"train/loss": "training split", "eval/loss": "validation split"}),
+        ("Loss", "loss", {"train/loss": "training split", "eval/loss": "validation split"}),
         ("Score", score_name, scores),
         ("Learning rate", "learning rate", {"train/learning_rate": ""}),
         ("Gradient norm before clipping", "Euclidean norm", {"train/grad_norm": ""}),
@@ -123,36 +124,43 @@ def training_curves(run: Results) -> Figure:
 def comparison(runs: Sequence[Results]) -> Figure:
     """Test score of every run on this task, by agent, with chance and the oracle."""
     groups = by_agent(list(runs))
-    ordered = sorted(groups, key=lambda agent: -max(r.metrics["score"] for r in groups[agent]))
+    best_of = {agent: min(best_first(r.value("score")) for r in group) for agent, group in groups.items()}
+    ordered = sorted(groups, key=best_of.__getitem__)
     metrics = runs[0].metrics
+    limits = {name: runs[0].value(name) for name in ("chance", "oracle")}
+    all_scores = [score for run in runs if math.isfinite(score := run.value("score"))]
     # Shares start at nothing; scores that may be negative have no such place, and start at the worst one
     # shown.
-    worst = min(metrics["chance"], *(run.metrics["score"] for run in runs))
-    floor = 0.0 if worst >= 0 else worst
+    worst = np.nanmin([limits["chance"], *all_scores, 0.0])
+    floor = float(worst)
     figure = Figure(figsize=(7.5, 1.3 + 0.42 * len(groups)), layout="constrained")
     axes = figure.subplots()
     for place, agent in enumerate(ordered):
-        scores = [run.metrics["score"] for run in groups[agent]]
+        scores = [s for run in groups[agent] if math.isfinite(s := run.value("score"))]
+        if not scores:
+            axes.annotate("-", (floor, place), xytext=(6, 0), textcoords="offset points", va="center")
+            continue
         length = np.mean(scores) - floor
         axes.barh(place, length, left=floor, color=colour_of(agent), height=0.62, alpha=0.9)
         axes.plot(scores, [place] * len(scores), "o", color="black", markersize=3)
         axes.annotate(
-            f"{np.mean(scores):.3f}",
+            number(float(np.mean(scores)), 3),
             (max(scores), place),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
         )
     for name, style in (("chance", ":"), ("oracle", "--")):
-        axes.axvline(
-            metrics[name], color=GREY, linestyle=style, linewidth=1.2, label=f"{name} {metrics[name]:.3f}"
-        )
+        if math.isfinite(limits[name]):
+            label = f"{name} {number(limits[name], 3)}"
+            axes.axvline(limits[name], color=GREY, linestyle=style, linewidth=1.2, label=label)
     axes.set_yticks(range(len(ordered)), ordered)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set(xlabel=f"{metrics.get('score_name', 'score')} on the test split (dots: seeds)")
-    best = max(metrics["oracle"], *(run.metrics["score"] for run in runs))
-    axes.set_xlim(floor, best + 0.12 * (best - floor))
+    best = float(np.nanmax([limits["oracle"], *all_scores, floor]))
+    if best > floor:
+        axes.set_xlim(floor, best + 0.12 * (best - floor))
     axes.set_title(f"All agents run on {runs[0].config.env}")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
@@ -188,7 +196,8 @@ def fast_weight_names(run: Results) -> list[str]:
 def reference_lines(axes: Axes, run: Results) -> None:
     """Mark chance and oracle."""
     for name, style in (("chance", ":"), ("oracle", "--")):
-        axes.axhline(run.metrics[name], color=GREY, linestyle=style, linewidth=1.0, label=name)
+        if math.isfinite(run.value(name)):
+            axes.axhline(run.value(name), color=GREY, linestyle=style, linewidth=1.0, label=name)
 
 
 def _lines(axes: Axes, curves: dict[str, Curve], tags: dict[str, str]) -> None:

@@ -17,9 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.cli import Stopped, guarded
 from benchmarks.config import RunConfig, parse
 from benchmarks.report import present
-from benchmarks.run import Stopped, run
+from benchmarks.results import number
+from benchmarks.run import run
 from benchmarks.rundir import RunDirectory
 
 __all__ = ["AGENTS", "configs", "main", "table"]
@@ -29,11 +31,11 @@ AGENTS = ("plastic", "plastic-published", "rnn")
 _Metrics = dict[str, Any]
 _COLUMNS: dict[str, Callable[[_Metrics], str]] = {
     "agent": lambda m: str(m["agent"]),
-    "test": lambda m: f"{m['score']:.4f}",
-    "train": lambda m: f"{m['train_split/score']:.4f}",
-    "labels permuted": lambda m: f"{m['labels_permuted/score']:.4f}",
-    "long walk": lambda m: f"{m['long_walk/mean_rolling']:.4f}",
-    "normalised": lambda m: f"{m['normalized_score']:.3f}",
+    "test": lambda m: number(m["score"]),
+    "train": lambda m: number(m["train_split/score"]),
+    "labels permuted": lambda m: number(m["labels_permuted/score"]),
+    "long walk": lambda m: number(m["long_walk/mean_rolling"]),
+    "normalised": lambda m: number(m["normalized_score"], 3),
     "updates": lambda m: str(m["updates"]),
     "CPU s": lambda m: f"{m['train_seconds']:.1f}",
     "slow parameters": lambda m: str(m["params_slow"]),
@@ -42,7 +44,7 @@ _COLUMNS: dict[str, Callable[[_Metrics], str]] = {
 
 def configs(arguments: Sequence[str]) -> list[RunConfig]:
     """The settings of the three runs, from options of benchmarks/run.py."""
-    made = [parse([*arguments, "--agent", agent]) for agent in AGENTS]
+    made = [parse([*arguments, "--agent", agent], once=True) for agent in AGENTS]
     # Pictures wait until all have run; earlier work is taken up unless it is given up in so many words.
     return [replace(c, figures=False, report=False, resume=not c.overwrite) for c in made]
 
@@ -59,24 +61,25 @@ def table(metrics: Sequence[_Metrics]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
-    wanted = configs(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    return guarded("benchmarks/main_job.py", lambda: _run_all(configs(given)))
+
+
+def _run_all(wanted: Sequence[RunConfig]) -> int:
     directories: list[RunDirectory] = []
     try:
         for config in wanted:
             directories.append(run(config))
     except Stopped as stopped:
-        print(f"{stopped} (or this job again: it takes up what was stopped)", file=sys.stderr)
-        return 130
-    except (FileExistsError, ValueError) as error:
-        print(f"benchmarks/main_job.py: {error}", file=sys.stderr)
-        return 2
+        raise Stopped(f"{stopped} (or this job again: it takes up what was stopped)") from None
     print("\ndrawing figures and writing reports ...")
     for directory in directories:
         present(directory)
     metrics = [directory.read_metrics() for directory in directories]
     print(f"\n{wanted[0].env}, seed {wanted[0].seed}: {metrics[0]['score_name']} (fractions)\n")
     print(table(metrics))
-    print(f"\nchance {metrics[0]['chance']:.4f}, oracle {metrics[0]['oracle']:.4f} on the same test walks")
+    chance, oracle = (number(metrics[0][name]) for name in ("chance", "oracle"))
+    print(f"\nchance {chance}, oracle {oracle} on the same test walks")
     print("\nLook at:")
     for directory in directories:
         print(f"  {directory.path / 'report.html'}")

@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 
 import plastic_envs
 from benchmarks import figures as common
+from benchmarks.cli import Mistake
 from benchmarks.config import flat, to_dict
 from benchmarks.experiments import experiment_of
-from benchmarks.results import Results
+from benchmarks.results import Results, best_first, number
 from benchmarks.rundir import RunDirectory
 from plastic_agents.files import in_place_of, write_text
 
@@ -74,7 +75,13 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
     if not (figures or report):
         return []
     run = Results.read(directory)
-    others = [Results.read(sibling) for sibling in directory.siblings()]
+    others, num_unreadable = [], 0
+    for sibling in directory.siblings():
+        try:
+            others.append(Results.read(sibling))
+        except Mistake as error:  # another's trouble is no reason to lose this run's report
+            num_unreadable += 1
+            _LOG.warning("left out of the comparison: %s", error)
     siblings = [other for other in others if run.comparable(other)]
     drawings = draw(run, siblings)
     written = []
@@ -84,7 +91,7 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
             (directory.figures_folder / f"{drawing.name}.png").write_bytes(drawing.png)
         written += [directory.figures_folder / f"{d.name}.png" for d in drawings]
     if report:
-        page = html_report(run, siblings, drawings, num_left_out=len(others) - len(siblings))
+        page = html_report(run, siblings, drawings, len(others) - len(siblings), num_unreadable)
         write_text(directory.path / "report.html", page)
         pdf_report(directory.path / "report.pdf", run, siblings, drawings)
         written += [directory.path / "report.html", directory.path / "report.pdf"]
@@ -107,7 +114,11 @@ def draw(run: Results, siblings: Sequence[Results]) -> list[Drawing]:
 
 
 def html_report(
-    run: Results, siblings: Sequence[Results], drawings: Sequence[Drawing], num_left_out: int = 0
+    run: Results,
+    siblings: Sequence[Results],
+    drawings: Sequence[Drawing],
+    num_left_out: int = 0,
+    num_unreadable: int = 0,
 ) -> str:
     """The report as one page that needs no other file.
 
@@ -117,20 +128,21 @@ def html_report(
         drawings: Figures, put into the page.
         num_left_out: Runs on the same environment that are not compared, as they changed the task's
             arguments.
+        num_unreadable: Runs on the same environment whose files are missing, damaged or of another version.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    left_out = (
-        f"{num_left_out} further run(s) on {run.config.env} had other arguments of the task."
-        if num_left_out
-        else ""
-    )
+    notes = ["Runs made later are shown once this report is made again (the same command with --resume)."]
+    if num_left_out:
+        notes.append(f"{num_left_out} further run(s) on {run.config.env} had other arguments of the task.")
+    if num_unreadable:
+        notes.append(f"{num_unreadable} further run(s) could not be read.")
     return template.render(
         title=f"{run.label} on {run.config.env}",
         lead=_lead(run),
         headline=_headline(run),
         comparison={"columns": list(_COMPARED), "rows": _comparison(run, siblings)},
-        left_out=left_out,
+        left_out=" ".join(notes),
         figures=[
             {"name": d.name, "caption": d.caption, "data": base64.b64encode(d.png).decode()} for d in drawings
         ],
@@ -164,7 +176,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:.1f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"
     if isinstance(value, int):
         return f"{value:,}".replace(",", " ")
     return "-" if value in ({}, []) else str(value)
@@ -173,25 +185,32 @@ def shown(value: Any) -> str:
 def _lead(run: Results) -> str:
     m = run.metrics
     return (
-        f"{m['score_name'].capitalize()} {m['score']:.3f} on {m['eval_episodes']} fresh episodes of the test "
-        f"split (chance {m['chance']:.3f}, oracle {m['oracle']:.3f}), after {m['updates']} updates and "
+        f"{m['score_name'].capitalize()} {number(m['score'], 3)}{_interval(run)} on {m['eval_episodes']} "
+        f"fresh episodes of the test split (chance {number(m['chance'], 3)}, oracle "
+        f"{number(m['oracle'], 3)}), after {m['updates']} updates and "
         f"{m['train_seconds']:.0f} CPU seconds of training."
     )
+
+
+def _interval(run: Results) -> str:
+    """The 95 % interval of the score over episodes, where there is one."""
+    low, high = (run.metrics.get(name) for name in ("score_low", "score_high"))
+    return "" if low is None or high is None else f" (95 % interval {number(low, 3)} to {number(high, 3)})"
 
 
 def _headline(run: Results) -> list[tuple[str, str]]:
     m = run.metrics
     return [
-        (f"{m['score_name']} (test)", f"{m['score']:.4f}"),
-        ("chance", f"{m['chance']:.4f}"),
-        ("oracle", f"{m['oracle']:.4f}"),
-        ("normalised score", f"{m['normalized_score']:.3f}"),
+        (f"{m['score_name']} (test)", number(m["score"])),
+        ("chance", number(m["chance"])),
+        ("oracle", number(m["oracle"])),
+        ("normalised score", number(m["normalized_score"], 3)),
         ("CPU seconds of training", f"{m['train_seconds']:.1f}"),
     ]
 
 
 def _comparison(run: Results, siblings: Sequence[Results]) -> list[dict[str, Any]]:
-    ordered = sorted([run, *siblings], key=lambda r: -r.metrics["score"])
+    ordered = sorted([run, *siblings], key=lambda r: best_first(r.value("score")))
     return [
         {
             "agent": r.config.agent,
@@ -205,10 +224,9 @@ def _comparison(run: Results, siblings: Sequence[Results]) -> list[dict[str, Any
 
 def _first_page(title: str, run: Results, headers: list[str], rows: list[list[str]]) -> Figure:
     page = Figure(figsize=_PAGE)
-    page.text(0.08, 0.945, title, size=16, weight="bold", va="top")
-    page.text(
-        0.08, 0.905, textwrap.fill(_lead(run), 95), size=10, color=common.GREY, va="top", linespacing=1.5
-    )
+    page.text(0.08, 0.945, title, size=16, weight="bold", va="top", parse_math=False)
+    lead = textwrap.fill(_lead(run), 95)
+    page.text(0.08, 0.905, lead, size=10, color=common.GREY, va="top", linespacing=1.5, parse_math=False)
     axes = page.add_axes((0.08, 0.06, 0.84, 0.76))
     axes.axis("off")
     axes.set_title("Beside the other runs on this task", loc="left", size=11, weight="bold")
@@ -225,5 +243,6 @@ def _first_page(title: str, run: Results, headers: list[str], rows: list[list[st
 def _text_page(heading: str, lines: Sequence[str]) -> Figure:
     page = Figure(figsize=_PAGE)
     page.text(0.08, 0.945, heading, size=13, weight="bold", va="top")
-    page.text(0.08, 0.915, "\n".join(lines), family="monospace", size=7.5, va="top", linespacing=1.45)
+    text = "\n".join(lines)  # not to be read as formulas: a "$" may be in any path
+    page.text(0.08, 0.915, text, family="monospace", size=7.5, va="top", linespacing=1.45, parse_math=False)
     return page

@@ -66,7 +66,8 @@ def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) ->
     network = None if retrain else planned.network(seed)
     if network is not None:
         try:
-            arguments += [f"--checkpoint={pretrained.agent_file(network)}", "--updates=0"]
+            pretrained.agent_file(network)
+            arguments += [f"--checkpoint={network}", "--updates=0"]
         except ValueError as error:
             raise ValueError(f"{error} --retrain makes the networks of this study.") from error
     elif planned.start is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.cli import Mistake, one_line
 from benchmarks.config import RunConfig, from_file
 from benchmarks.history import Curve, read_arrays
 from benchmarks.rundir import RunDirectory
 
-__all__ = ["Results", "by_agent", "stacked"]
+__all__ = ["Results", "best_first", "by_agent", "number", "stacked"]
+
+_NEEDED = (
+    *("score", "chance", "oracle", "normalized_score", "updates", "train_seconds", "params_slow"),
+    *("params_fast", "score_name", "eval_episodes"),
+)
+"""Metrics that every report shows."""
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure with so many decimals; "-" where it is undefined, and no minus before a zero."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def best_first(score: float) -> tuple[bool, float]:
+    """A key that sorts scores from the best to the worst, and those that are undefined last."""
+    return math.isnan(score), -score
 
 
 @dataclass(frozen=True)
@@ -36,9 +57,24 @@ class Results:
 
     @classmethod
     def read(cls, directory: RunDirectory) -> Results:
-        """Read a finished run's directory."""
-        curves, arrays = read_arrays(directory.curves_file)
-        return cls(from_file(directory.config_file), directory.read_metrics(), curves, arrays, directory.path)
+        """Read a finished run's directory.
+
+        Raises:
+            Mistake: If a file is missing, damaged, or of another version of the suite.
+        """
+        try:
+            curves, arrays = read_arrays(directory.curves_file)
+            config, metrics = from_file(directory.config_file), directory.read_metrics()
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise Mistake(f"{directory.path} holds no run that can be read: {one_line(error)}") from error
+        if missing := [name for name in _NEEDED if name not in metrics]:
+            raise Mistake(f"{directory.metrics_file} lacks {', '.join(missing)}.")
+        return cls(config, metrics, curves, arrays, directory.path)
+
+    def value(self, name: str) -> float:
+        """A metric as a number: NaN where it is undefined."""
+        value = self.metrics[name]
+        return math.nan if value is None else float(value)
 
     @property
     def label(self) -> str:

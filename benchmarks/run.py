@@ -19,12 +19,14 @@ import torch
 import plastic_agents
 import plastic_envs
 from benchmarks.checkpoints import Checkpointer, StopRequest
+from benchmarks.cli import Mistake, Stopped, asked_for, guarded
 from benchmarks.config import RunConfig, parse
 from benchmarks.evaluation import evaluate
 from benchmarks.events import EventWriter, Tracker
 from benchmarks.experiments import experiment_of
 from benchmarks.history import History, write_arrays
 from benchmarks.report import present
+from benchmarks.results import number
 from benchmarks.rundir import RunDirectory, run_log
 from plastic_agents.base import Agent, NetworkAgent
 from plastic_envs.core import Task
@@ -32,10 +34,6 @@ from plastic_envs.core import Task
 __all__ = ["Stopped", "main", "run"]
 
 _LOG = logging.getLogger("benchmarks.run")
-
-
-class Stopped(Exception):
-    """A run was asked to stop (Ctrl-C, SIGTERM) and has left what `resume` needs."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +56,38 @@ def run(config: RunConfig) -> RunDirectory:
         Its directory, with metrics.json in it.
 
     Raises:
-        FileExistsError: If there is an earlier run; see `RunDirectory.prepare`.
+        Mistake: If the settings make no task, agent or tracker, do not fit the run to resume, or another
+            process works in the directory. Nothing is written or deleted then.
+        FileExistsError: If there is an earlier run; see `RunDirectory.state`.
+        FloatingPointError: If training left the range of numbers.
         Stopped: If it was asked to stop.
     """
     directory = RunDirectory.of(config)
-    task = plastic_envs.make_task(config.env, **config.env_kwargs)
-    state = directory.prepare(config)
+    finished = directory.state(config) == "finished"
     torch.set_num_threads(config.threads)
+    with asked_for():  # all that can fail by what was asked for, before anything is touched
+        task = plastic_envs.make_task(config.env, **config.env_kwargs)
+        agent = None if finished else _make_agent(config, task)
+        Tracker.check(config)
+    with directory.held():
+        try:
+            _carry_out(config, task, agent, directory)
+        finally:
+            directory.recover()
+    return directory
+
+
+def _carry_out(config: RunConfig, task: Task, agent: Agent | None, directory: RunDirectory) -> None:
+    state = directory.prepare(config)
     with run_log(directory.log_file):
         _LOG.info(
             "%s on %s, seed %d, in %s (%s)", config.agent, config.env, config.seed, directory.path, state
         )
         try:
             if state != "finished":
-                _train_and_score(config, task, directory, resumes=state == "stopped")
+                agent = agent or _make_agent(config, task)
+                _train_and_score(config, agent, task, directory, resumes=state == "stopped")
+                directory.settle()
             present(directory, figures=config.figures, report=config.report)
         except Stopped as stopped:
             _LOG.info("%s", stopped)
@@ -80,11 +96,11 @@ def run(config: RunConfig) -> RunDirectory:
             _LOG.exception("the run ended with an error")
             raise
         _LOG.info("finished")
-    return directory
 
 
-def _train_and_score(config: RunConfig, task: Task, directory: RunDirectory, resumes: bool) -> None:
-    agent = _make_agent(config, task)
+def _train_and_score(
+    config: RunConfig, agent: Agent, task: Task, directory: RunDirectory, resumes: bool
+) -> None:
     history = History()
     with Tracker(config, directory.path) as tracker:
         effort = _train(config, agent, directory, history, resumes)
@@ -122,7 +138,7 @@ def _make_agent(config: RunConfig, task: Task) -> Agent:
     if config.checkpoint is not None:
         saved = plastic_agents.load(config.checkpoint, task=task, device=config.device)
         if saved.name != config.agent:
-            raise ValueError(
+            raise Mistake(
                 f"{config.checkpoint} holds agent {saved.name!r}, not {config.agent!r}; "
                 f"pass --agent {saved.name}."
             )
@@ -151,6 +167,7 @@ def _train(
             directory.checkpoint_file,
             history,
             config.checkpoint_every,
+            last=total,
             stop=stop,
         )
         if resumes:
@@ -180,20 +197,31 @@ def _train(
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit status."""
-    config = parse(arguments)
-    try:
-        directory = run(config)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 130
-    except (FileExistsError, ValueError) as error:
-        print(f"benchmarks/run.py: {error}", file=sys.stderr)
-        return 2
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--list" in given:
+        print(listing())
+        return 0
+    if "--version" in given:
+        print(f"plastic-gym {plastic_envs.__version__}")
+        return 0
+    return guarded("benchmarks/run.py", lambda: _run_and_tell(parse(given, once=True)))
+
+
+def listing() -> str:
+    """All agents and environments, a line each."""
+    agents = [f"  {name:<20}{spec.description}" for name, spec in plastic_agents.AGENTS.items()]
+    envs = [f"  {name}" for name in plastic_envs.ENVIRONMENTS]
+    return "\n".join(["agents (--agent):", *agents, "", "environments (--env):", *envs])
+
+
+def _run_and_tell(config: RunConfig) -> int:
+    directory = run(config)
     metrics = directory.read_metrics()
     print(
-        f"{config.agent} on {config.env}, seed {config.seed}: {metrics['score_name']} {metrics['score']:.4f} "
-        f"(chance {metrics['chance']:.4f}, oracle {metrics['oracle']:.4f}, "
-        f"normalised {metrics['normalized_score']:.3f}) "
+        f"{config.agent} on {config.env}, seed {config.seed}: "
+        f"{metrics['score_name']} {number(metrics['score'])} "
+        f"(chance {number(metrics['chance'])}, oracle {number(metrics['oracle'])}, "
+        f"normalised {number(metrics['normalized_score'], 3)}) "
         f"after {metrics['train_seconds']:.1f} CPU seconds of training"
     )
     print(f"everything is in {directory.path}")

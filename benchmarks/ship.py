@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cli import Mistake, guarded
 from benchmarks.config import RunConfig, from_file, to_yaml
 from benchmarks.rundir import RunDirectory
 from plastic_agents import pretrained
@@ -40,14 +41,14 @@ def ship(run: Path, name: str, folder: Path | None = None) -> Path:
         The agent's file.
 
     Raises:
-        ValueError: If the directory holds no finished run, or a run of no more than a checkpoint.
+        Mistake: If the directory holds no finished run, or a run of no more than a checkpoint.
     """
     directory, folder = RunDirectory(run), folder or Path(pretrained.__file__).parent
     if not directory.finished:
-        raise ValueError(f"{run} holds no finished run (no metrics.json); finish it with --resume first.")
+        raise Mistake(f"{run} holds no finished run (no metrics.json); finish it with --resume first.")
     config = from_file(directory.config_file)
     if config.checkpoint is not None:
-        raise ValueError(f"{run} started from {config.checkpoint}; ship the run that trained it.")
+        raise Mistake(f"{run} started from {config.checkpoint}; ship the run that trained it.")
     target = folder / f"{name}.pt"
     shutil.copyfile(directory.agent_file, target)
     # Where a run lay is nobody else's concern.
@@ -88,11 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.name is None:
         parser.error("give the directory of a run and the name of the network")
-    try:
-        print(ship(options.run, options.name))
-    except ValueError as error:
-        parser.error(str(error))
-    return 0
+
+    def work() -> int:
+        print(ship(options.run.expanduser(), options.name))
+        return 0
+
+    return guarded(parser.prog, work)
 
 
 if __name__ == "__main__":

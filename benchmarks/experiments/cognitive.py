@@ -78,7 +78,7 @@ def learning(run: Results) -> Figure:
     for (name, label), colour in zip(_MEASURES.items(), COLOURS, strict=False):
         if f"eval/{name}" in run.curves:
             axes.plot(*run.curves[f"eval/{name}"], color=colour, label=label)
-    axes.axhline(run.metrics["chance"], color=GREY, linestyle=":", linewidth=1, label="chance (R rule)")
+    axes.axhline(run.value("chance"), color=GREY, linestyle=":", linewidth=1, label="chance (R rule)")
     axes.set(title=f"{run.label} on {run.config.env}", xlabel="update", ylabel="share", ylim=(0, 1.02))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
