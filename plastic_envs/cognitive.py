@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import unknown_names
 from plastic_envs.cognitive_circle import circular_distance, evenly_spaced
 from plastic_envs.cognitive_coding import LARGEST_NOISE, TOLERANCE
 from plastic_envs.cognitive_sampling import TrialSampler
@@ -155,6 +157,9 @@ class CognitiveBattery(Task):
     pays_unweighted = False
 
     def __init__(self, tasks: str | Sequence[str] = "everything", **settings: Any) -> None:
+        accepted = [field.name for field in fields(CognitiveSettings)]
+        if unknown := [name for name in settings if name not in accepted]:
+            raise TypeError(f"{type(self).__name__}: {unknown_names(unknown, accepted)}")
         self.settings = CognitiveSettings(tasks=tasks, **settings)
         self.sampler, self.writer = TrialSampler(self.settings), TrialWriter(self.settings)
         self.fields = self.writer.fields

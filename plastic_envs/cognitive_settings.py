@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
+from plastic_envs.arguments import Range, Seed, Words, check_argument, check_fields
 from plastic_envs.cognitive_tasks import (
     COHERENCES,
     DIALECTS,
@@ -30,6 +31,7 @@ CODES = ("pair", "rectified", "ring")
 NOISE_SCALES = ("published", "exact")
 LONG_PARTS = ("fixation", "stimulus", "delay", "response")
 GRACE_MS = 100.0  # unscored, at the start of a trial and after the response is called for
+Weight = Annotated[float, Range(0, 1e30)]
 FEWEST_DIRECTIONS = 6  # so that the categories' locations keep their halves when they snap
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -37,6 +39,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "ring": {"dt_ms": 20.0, "sigma_x": 0.01, "n_eachring": 32, "code": "ring"},
 }
 _TAU_MS = {"compact": 200.0, "ring": 100.0}
+_PSYCHOMETRIC_HINTS: dict[str, Any] = {
+    "theta": float | Sequence[float],
+    "gamma": float | Sequence[float | Sequence[float]],
+    "durations": Mapping[str, Annotated[float, Range(0, 1e6)]],
+}
 _PSYCHOMETRIC_KEYS = ("theta1", "theta2", "gamma1", "gamma2", "durations")
 
 
@@ -49,39 +56,32 @@ class CognitiveSettings:
     """
 
     tasks: str | Sequence[str] = "everything"
-    dialect: str = "compact"
-    response: str = "discrete"
-    mode: str = "random_batch"
-    dt_ms: float | None = None
-    sigma_x: float | None = None
-    n_eachring: int | None = None
-    code: str | None = None
-    noise_scale: str = "published"
-    task_sampling: Sequence[float] | Mapping[str, float] | None = None
+    dialect: Annotated[str, Words(DIALECTS)] = "compact"
+    response: Annotated[str, Words(RESPONSES)] = "discrete"
+    mode: Annotated[str, Words(MODES)] = "random_batch"
+    dt_ms: Annotated[float, Range(0.1, 1e6)] | None = None
+    sigma_x: Annotated[float, Range(0, 1000)] | None = None
+    n_eachring: Annotated[int, Range(FEWEST_DIRECTIONS, 1000)] | None = None
+    code: Annotated[str, Words(CODES)] | None = None
+    noise_scale: Annotated[str, Words(NOISE_SCALES)] = "published"
+    task_sampling: Sequence[Weight] | Mapping[str, Weight] | None = None
     rule_input: bool = True
     rule_columns: str | Sequence[str] | None = None
-    rules: Mapping[str, float] | None = None
-    rule_on_ms: float = 0.0
-    rule_off_ms: float | None = None
+    rules: Mapping[str, Annotated[float, Range(-1000, 1000)]] | None = None
+    rule_on_ms: Annotated[float, Range(0, 1e6)] = 0.0
+    rule_off_ms: Annotated[float, Range(0, 1e6)] | None = None
     fixate_off: bool | None = None
     modality_diff: bool = False
     label_strength: bool = False
     easy_task: bool = False
     compatible_nonmatch: bool = False
     long: Sequence[str] = ()
-    timing_seed: int = 0
+    timing_seed: Seed = 0
     align_periods: bool = False
     psychometric: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("dialect", self.dialect, DIALECTS),
-            ("response", self.response, RESPONSES),
-            ("mode", self.mode, MODES),
-            ("noise_scale", self.noise_scale, NOISE_SCALES),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}: expected one of {known}.")
+        check_fields(self)
         self._set(tasks=task_names(self.tasks))
         for name, default in _DEFAULTS[self.dialect].items():
             if getattr(self, name) is None:
@@ -101,23 +101,19 @@ class CognitiveSettings:
     # ---- checks ------------------------------------------------------------------------------------
 
     def _check_codes(self) -> None:
-        if self.code not in CODES:
-            raise ValueError(f"code={self.code!r}: expected one of {CODES}.")
         if self.dialect == "ring" and self.code != "ring":
             raise ValueError(
                 f"code={self.code!r}: the ring dialect has one code, 'ring'; use dialect='compact'."
             )
-        if not (self.step_ms > 0 and self.noise >= 0):
-            raise ValueError(f"dt_ms={self.dt_ms}, sigma_x={self.sigma_x}: expected above 0, and 0 or more.")
         if self.dialect == "compact" and self.noise_scale == "published" and self.step_ms >= self.tau_ms:
             raise ValueError(
                 f"dt_ms={self.dt_ms}: the published noise scale needs a step below tau = {self.tau_ms:.0f} "
                 "ms; use noise_scale='exact'."
             )
-        if self.directions < FEWEST_DIRECTIONS or self.directions % 2:
+        if self.directions % 2:
             raise ValueError(
-                f"n_eachring={self.n_eachring}: expected an even number, {FEWEST_DIRECTIONS} or more, so "
-                "that every direction has an opposite."
+                f"n_eachring={self.n_eachring}: expected an even number, so that every direction has an "
+                "opposite."
             )
         if self.label_strength and self.dialect == "ring":
             raise ValueError("label_strength=True scales the compact targets; the ring's have no length.")
@@ -162,18 +158,14 @@ class CognitiveSettings:
                 )
             if unknown := sorted(set(self.rules) - set(columns)):
                 raise ValueError(f"rules: no rule column for {unknown}; rule_columns are {columns}.")
-            self._set(rules={name: float(strength) for name, strength in self.rules.items()})
-        if self.rule_on_ms < 0 or (self.rule_off_ms is not None and self.rule_off_ms <= self.rule_on_ms):
+        if self.rule_off_ms is not None and self.rule_off_ms <= self.rule_on_ms:
             raise ValueError(
-                f"rule_on_ms={self.rule_on_ms}, rule_off_ms={self.rule_off_ms}: expected 0 or more, and "
-                "later than on."
+                f"rule_on_ms={self.rule_on_ms}, rule_off_ms={self.rule_off_ms}: expected off later than on."
             )
 
     def _check_mode(self) -> None:
         if self.align_periods and self.mode not in _OF_ONE_TIMING:
             raise ValueError(f"align_periods=True with mode={self.mode!r}: it is for mode='random'.")
-        if self.timing_seed < 0:
-            raise ValueError(f"timing_seed={self.timing_seed}: expected 0 or more.")
         if self.timing_seed and self.mode not in _OF_ONE_TIMING:
             raise ValueError(
                 f"timing_seed={self.timing_seed} with mode={self.mode!r}, whose trials have timings of their "
@@ -195,6 +187,9 @@ class CognitiveSettings:
             )
         if unknown := sorted(set(given) - set(_PSYCHOMETRIC_KEYS)):
             raise ValueError(f"psychometric: unknown {unknown}; expected some of {_PSYCHOMETRIC_KEYS}.")
+        for name, value in given.items():
+            hint = _PSYCHOMETRIC_HINTS["durations" if name == "durations" else name[:5]]
+            check_argument(f"psychometric: {name}", value, hint)
         task = self.definitions[0]
         if task.family not in PSYCHOMETRIC_MS:
             raise ValueError(f"mode='psychometric' is not defined for task {task.name!r}.")
@@ -216,11 +211,11 @@ class CognitiveSettings:
         if isinstance(given, Mapping):
             if unknown := sorted(set(given) - set(self.tasks)):
                 raise ValueError(f"task_sampling: unknown tasks {unknown}; expected some of {self.tasks}.")
-            weights = [float(given.get(name, 1.0)) for name in self.tasks]
+            weights = [given.get(name, 1.0) for name in self.tasks]
         else:
-            weights = [float(weight) for weight in given]
+            weights = list(given)
         total = sum(weights)
-        if len(weights) != len(self.tasks) or min(weights) < 0 or not 0 < total < float("inf"):
+        if len(weights) != len(self.tasks) or not total > 0:
             raise ValueError(
                 f"task_sampling={given!r}: expected {len(self.tasks)} weights, none below 0 and not all 0, "
                 f"in the order of {self.tasks}; or a mapping of names."

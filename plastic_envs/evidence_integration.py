@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Seed, check_size, checked
 from plastic_envs.core import Episodes, Field, Policy, Task
 from plastic_envs.streams import RowStreams
 
@@ -66,23 +67,19 @@ class EvidenceIntegration(Task):
     periods = ("evidence", "delay", "end")
     info_facts = ("token",)
 
+    @checked
     def __init__(
         self,
-        num_classes: int = 3,
-        num_tokens: int = 20,
-        num_delay: int = 0,
-        token_size: int = 50,
-        token_seed: int = 0,
+        num_classes: Annotated[int, Range(2, 3)] = 3,
+        num_tokens: Annotated[int, Range(2, 500)] = 20,
+        num_delay: Annotated[int, Range(0, 100_000)] = 0,
+        token_size: Annotated[int, Range(8, 16_384)] = 50,
+        token_seed: Seed = 0,
     ) -> None:
-        if num_classes not in (2, 3):
-            raise ValueError(f"num_classes={num_classes}: expected 2 or 3.")
-        if num_tokens < 2 or num_delay < 0 or token_seed < 0:
-            raise ValueError(
-                f"num_tokens={num_tokens}, num_delay={num_delay}, token_seed={token_seed}: expected at least "
-                "2 (one piece of evidence and the end), and 0 or more."
-            )
-        if token_size < 8:
-            raise ValueError(f"token_size={token_size}: expected 8 or more, so that tokens differ.")
+        check_size(
+            (num_tokens + num_delay) * (token_size + 10) * 4, num_tokens=num_tokens, num_delay=num_delay,
+            token_size=token_size,
+        )  # fmt: skip
         self.num_classes, self.num_tokens, self.num_delay = num_classes, num_tokens, num_delay
         self.token_size, self.token_seed = token_size, token_seed
         self.num_steps = num_tokens + num_delay

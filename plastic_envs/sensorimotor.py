@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Seed, Size, checked
 from plastic_envs.core import Episodes, Field, Policy, Task
 from plastic_envs.streams import RowStreams
 
@@ -26,6 +27,7 @@ __all__ = [
     "draw_images",
 ]
 
+MOST_STEPS = 100_000  # of an episode
 TAU_MS = 100.0  # time constant of the published network's units, the unit of `Task.step_time`
 PERIODS = ("sample", "delay", "grace", "response")
 SAMPLE, DELAY, GRACE, RESPONSE = range(4)
@@ -55,6 +57,11 @@ class Epochs(NamedTuple):
         """
         counts = np.array(self) / dt_ms if dt_ms > 0 else np.full(4, np.nan)
         whole = np.round(counts)
+        if whole.sum() > MOST_STEPS:
+            raise ValueError(
+                f"dt_ms={dt_ms} with epochs of {tuple(self)} ms: a trial of {whole.sum():.0f} steps; "
+                f"expected at most {MOST_STEPS}."
+            )
         if not np.allclose(counts, whole) or (whole[[0, 1, 3]] < 1).any() or whole[2] < 0:
             raise ValueError(
                 f"dt_ms={dt_ms} with epochs of {tuple(self)} ms: expected a step that divides all of them, "
@@ -65,6 +72,10 @@ class Epochs(NamedTuple):
 
 
 PUBLISHED_EPOCHS = Epochs()
+Duration = Annotated[float, Range(0, 1e6)]
+StepMs = Annotated[float, Range(1e-3, 1e6)]
+NumImages = Annotated[int, Range(2, 200)]
+ProblemNumber = Annotated[int, Range(0, 2**31 - 1)]
 
 
 class SensorimotorTask(Task):
@@ -84,18 +95,16 @@ class SensorimotorTask(Task):
     periods: tuple[str, ...] = PERIODS
     pictures = "plastic_envs.sensorimotor_render:trials"
 
-    def __init__(
-        self, dt_ms: float, num_images: int, image_dim: int, epochs: Epochs | tuple[float, ...] | list[float]
-    ) -> None:
-        if not 2 <= num_images <= image_dim:
+    def __init__(self, dt_ms: float, num_images: int, image_dim: int, epochs: Sequence[float]) -> None:
+        if num_images > image_dim:
             raise ValueError(
-                f"num_images={num_images}, image_dim={image_dim}: expected at least 2 images, and at "
+                f"num_images={num_images}, image_dim={image_dim}: expected at "
                 "least as many dimensions as images, for they are orthogonal."
             )
         if len(epochs) != len(PERIODS):
             raise ValueError(f"epochs={epochs}: expected durations of {PERIODS}, in ms.")
-        self.dt_ms, self.num_images, self.image_dim = float(dt_ms), num_images, image_dim
-        self.epochs = Epochs(*(float(duration) for duration in epochs))
+        self.dt_ms, self.num_images, self.image_dim = dt_ms, num_images, image_dim
+        self.epochs = Epochs(*epochs)
         self.step_ms = self.dt_ms
         self.step_time = self.dt_ms / TAU_MS
         self.trial_periods = np.repeat(np.arange(4, dtype=np.int8), self.epochs.steps(self.dt_ms))
@@ -201,18 +210,17 @@ class SensorimotorAssociation(SensorimotorTask):
     info_facts = ("image", "problem", "scored")
     options = ("new_problem", "problem")
 
+    @checked
     def __init__(
         self,
-        dt_ms: float = 20.0,
-        num_images: int = 2,
-        image_dim: int = 10,
-        epochs: Epochs | tuple[float, ...] | list[float] = PUBLISHED_EPOCHS,
-        problem: int = 0,
-        problem_seed: int = 0,
+        dt_ms: StepMs = 20.0,
+        num_images: NumImages = 2,
+        image_dim: Size = 10,
+        epochs: Sequence[Duration] = PUBLISHED_EPOCHS,
+        problem: ProblemNumber = 0,
+        problem_seed: Seed = 0,
     ) -> None:
         super().__init__(dt_ms, num_images, image_dim, epochs)
-        if problem < 0 or problem_seed < 0:
-            raise ValueError(f"problem={problem}, problem_seed={problem_seed}: expected 0 or more.")
         self.problem, self.problem_seed = problem, problem_seed
         self.observation_space = spaces.Box(-1.0, 1.0, (image_dim + 1,), np.float32)
         response, scored = (self.trial_periods == RESPONSE).sum(), (self.trial_periods != GRACE).sum()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Size, Words, check_size, checked
 from plastic_envs.core import Episodes, Field, Policy
 from plastic_envs.sensorimotor import (
+    MOST_STEPS,
     PERIODS,
     PUBLISHED_EPOCHS,
-    Epochs,
+    Duration,
+    NumImages,
     SensorimotorTask,
+    StepMs,
     draw_images,
 )
 from plastic_envs.streams import RowStreams
@@ -89,39 +94,43 @@ class SensorimotorBlock(SensorimotorTask):
     closed_loop = True
     info_facts = ("image", "problem", "trial", "scored")
 
+    @checked
     def __init__(
         self,
-        dt_ms: float = 20.0,
-        num_images: int = 2,
-        image_dim: int = 10,
-        epochs: Epochs | tuple[float, ...] | list[float] = PUBLISHED_EPOCHS,
-        trials_per_problem: int = 12,
-        problems_per_episode: int = 1,
-        feedback_ms: float = 0.0,
-        image_norm: float = 1.0,
-        fixation_weight: float = 1.0,
-        split: str = "train",
+        dt_ms: StepMs = 20.0,
+        num_images: NumImages = 2,
+        image_dim: Size = 10,
+        epochs: Sequence[Duration] = PUBLISHED_EPOCHS,
+        trials_per_problem: Annotated[int, Range(1, MOST_STEPS)] = 12,
+        problems_per_episode: Annotated[int, Range(1, MOST_STEPS)] = 1,
+        feedback_ms: Duration = 0.0,
+        image_norm: Annotated[float, Range(1e-6, 1e6)] = 1.0,
+        fixation_weight: Annotated[float, Range(0, 1e6)] = 1.0,
+        split: Annotated[str, Words(_SPLITS)] = "train",
     ) -> None:
         super().__init__(dt_ms, num_images, image_dim, epochs)
         told = round(feedback_ms / self.dt_ms)
-        if told < 0 or not np.isclose(told * self.dt_ms, feedback_ms):
+        if not np.isclose(told * self.dt_ms, feedback_ms):
+            raise ValueError(f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: expected a whole number of steps.")
+        if len(self.trial_periods) + told > MOST_STEPS:
             raise ValueError(
-                f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: expected a whole number of steps, 0 or more."
+                f"feedback_ms={feedback_ms}: {told} steps of dt_ms={dt_ms}; expected at most {MOST_STEPS}."
             )
-        if not image_norm > 0:
-            raise ValueError(f"image_norm={image_norm}: expected a positive length.")
-        if fixation_weight < 0:
-            raise ValueError(f"fixation_weight={fixation_weight}: expected 0 or more.")
-        self.feedback_ms, self.image_norm = float(feedback_ms), float(image_norm)
-        self.fixation_weight = float(fixation_weight)
+        self.feedback_ms, self.image_norm = feedback_ms, image_norm
+        self.fixation_weight = fixation_weight
         self.trial_periods = np.append(self.trial_periods, np.full(told, FEEDBACK, dtype=np.int8))
-        if trials_per_problem < 1 or problems_per_episode < 1:
+        num_steps = trials_per_problem * problems_per_episode * len(self.trial_periods)
+        if num_steps > MOST_STEPS:
             raise ValueError(
-                f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}: "
-                "expected at least 1 of each."
+                f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}: an "
+                f"episode of {num_steps} steps of dt_ms={dt_ms}; expected at most {MOST_STEPS}."
             )
-        if split not in _SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {_SPLITS}.")
+        check_size(
+            num_steps * (image_dim + num_images + 40) * 4
+            + problems_per_episode * num_images * image_dim * 16,
+            trials_per_problem=trials_per_problem, problems_per_episode=problems_per_episode,
+            num_images=num_images, image_dim=image_dim,
+        )  # fmt: skip
         self.trials_per_problem, self.problems_per_episode = trials_per_problem, problems_per_episode
         self.split = split
         self.fields += (Field("reward", image_dim + 1, 1), Field("action", image_dim + 2, num_images + 1))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Words, checked
 from plastic_envs.core import Episodes, Field, Policy, Task
 from plastic_envs.stimulus_law import StimulusLaw, wrapped
 from plastic_envs.streams import RowStreams, episode_seeds
@@ -122,38 +123,25 @@ class StimulusCoding(Task):
     fields = (Field("tiles", 0, len(TILES)),)
     info_facts = ("theta",)
 
+    @checked
     def __init__(
         self,
-        readout: str = "estimation",
-        split: str = "train",
-        num_steps: int = 100_000,
-        prior_drift: str = "published",
-        kappa: float = 0.75,
-        mu: float = 0.0,
-        speed: float = 0.06,
-        dt: float = 0.01,
-        hold_steps: int = 20_000,
-        settle_steps: int = 0,
-        input_noise: float = 0.0,
+        readout: Annotated[str, Words(READOUTS)] = "estimation",
+        split: Annotated[str, Words(SPLITS)] = "train",
+        num_steps: Annotated[int, Range(1, 1_000_000)] = 100_000,
+        prior_drift: Annotated[str, Words(PRIOR_DRIFTS)] = "published",
+        kappa: Annotated[float, Range(0, 100)] = 0.75,
+        mu: Annotated[float, Range(-100, 100)] = 0.0,
+        speed: Annotated[float, Range(1e-12, 10)] = 0.06,
+        dt: Annotated[float, Range(1e-6, 10)] = 0.01,
+        hold_steps: Annotated[int, Range(1, 10**9)] = 20_000,
+        settle_steps: Annotated[int, Range(0, 10**9)] = 0,
+        input_noise: Annotated[float, Range(0, 1e6)] = 0.0,
     ) -> None:
-        for name, value, known in (
-            ("readout", readout, READOUTS),
-            ("split", split, SPLITS),
-            ("prior_drift", prior_drift, PRIOR_DRIFTS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}: expected one of {known}.")
-        if num_steps < 1 or hold_steps < 1:
-            raise ValueError(f"num_steps={num_steps}, hold_steps={hold_steps}: expected at least 1 step.")
-        if not 0 <= settle_steps < min(num_steps, hold_steps):
+        if settle_steps >= min(num_steps, hold_steps):
             raise ValueError(
-                f"settle_steps={settle_steps}: expected 0 or more, and fewer than num_steps={num_steps} and "
+                f"settle_steps={settle_steps}: expected fewer than num_steps={num_steps} and "
                 f"hold_steps={hold_steps}, so that something is scored."
-            )
-        if not (dt > 0 and speed > 0 and kappa >= 0 and input_noise >= 0 and math.isfinite(mu)):
-            raise ValueError(
-                f"dt={dt}, speed={speed}, kappa={kappa}, input_noise={input_noise}, mu={mu}: expected dt and "
-                "speed above 0, kappa and input_noise not below 0, and a finite mu."
             )
         self.readout, self.split, self.num_steps, self.prior_drift = readout, split, num_steps, prior_drift
         self.kappa, self.mu, self.speed, self.dt = kappa, mu, speed, dt

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import Range, Size, Words, check_size, checked
 from plastic_envs.core import Episodes, Field, Policy, Task, scalars
 from plastic_envs.streams import RowStreams
 from plastic_envs.transitive_measures import (
@@ -20,11 +21,19 @@ from plastic_envs.transitive_measures import (
     transitive_closure_scores,
 )
 from plastic_envs.transitive_sampling import PairSampler, draw_one_hot_items, draw_random_items
-from plastic_envs.transitive_schedules import FEEDBACK, RESPONSE, STIMULUS, Schedule, make_schedule
+from plastic_envs.transitive_schedules import (
+    FEEDBACK,
+    MOST_TRIALS,
+    RESPONSE,
+    STIMULUS,
+    Schedule,
+    make_schedule,
+)
 
 __all__ = ["ITEM_KINDS", "TransitiveInference"]
 
 ITEM_KINDS = ("random", "one_hot")
+NumItems = Annotated[int, Range(3, 500)]
 _SPLITS = ("train", "validation", "test")
 _NUM_TRAIN, _NUM_TEST = 20, 10
 
@@ -118,48 +127,30 @@ class TransitiveInference(Task):
     )  # fmt: skip
     chance = 0.5
 
+    @checked
     def __init__(
         self,
-        num_items: int | Sequence[int] = (4, 8),
-        cue_size: int = 15,
-        cue_overlap: float = 0.66,
-        items: str = "random",
-        num_train_trials: int = _NUM_TRAIN,
-        num_test_trials: int = _NUM_TEST,
-        steps_per_trial: int = 4,
+        num_items: NumItems | tuple[NumItems, NumItems] = (4, 8),
+        cue_size: Size = 15,
+        cue_overlap: Annotated[float, Range(0, 1, open_high=True)] = 0.66,
+        items: Annotated[str, Words(ITEM_KINDS)] = "random",
+        num_train_trials: Annotated[int, Range(0, MOST_TRIALS)] = _NUM_TRAIN,
+        num_test_trials: Annotated[int, Range(1, MOST_TRIALS)] = _NUM_TEST,
+        steps_per_trial: Annotated[int, Range(3, 1000)] = 4,
         time_input: bool = True,
-        schedule: Schedule | str | Sequence[Any] | Mapping[str, Any] | None = None,
-        split: str = "train",
+        schedule: Schedule | str | Mapping[str, Any] | Sequence[Any] | None = None,
+        split: Annotated[str, Words(_SPLITS)] = "train",
     ) -> None:
         lowest, highest = (num_items, num_items) if isinstance(num_items, int) else num_items
-        if not 3 <= lowest <= highest:
-            raise ValueError(
-                f"num_items={num_items}: expected 3 or more (A > B > C), or (lowest, highest) of such."
-            )
-        if items not in ITEM_KINDS:
-            raise ValueError(f"items={items!r}: expected one of {ITEM_KINDS}.")
+        if lowest > highest:
+            raise ValueError(f"num_items={num_items}: expected (lowest, highest).")
         if items == "one_hot" and cue_size < highest:
             raise ValueError(f"cue_size={cue_size} for {highest} one-hot items: expected at least {highest}.")
-        if cue_size < 1 or not 0.0 <= cue_overlap < 1.0:
-            raise ValueError(
-                f"cue_size={cue_size}, cue_overlap={cue_overlap}: expected 1 or more, and a share below 1."
-            )
-        if steps_per_trial < 3:
-            raise ValueError(
-                f"steps_per_trial={steps_per_trial}: expected at least 3 (stimulus, response, feedback)."
-            )
-        if split not in _SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {_SPLITS}.")
-        if num_train_trials < 0 or num_test_trials < 1:
-            raise ValueError(
-                f"num_train_trials={num_train_trials}, num_test_trials={num_test_trials}: "
-                "expected at least 0 and at least 1."
-            )
         if schedule is not None and (num_train_trials, num_test_trials) != (_NUM_TRAIN, _NUM_TEST):
             raise ValueError(
                 "num_train_trials and num_test_trials are for the default schedule; put them in `schedule`."
             )
-        self.num_items = (int(lowest), int(highest)) if lowest < highest else int(lowest)
+        self.num_items = (lowest, highest) if lowest < highest else lowest
         self.cue_size, self.cue_overlap, self.items = cue_size, cue_overlap, items
         self.num_train_trials, self.num_test_trials = num_train_trials, num_test_trials
         self.steps_per_trial, self.time_input, self.split = steps_per_trial, time_input, split
@@ -172,6 +163,11 @@ class TransitiveInference(Task):
             self.schedule = make_schedule(schedule, self._fewest)
         self._given_schedule = schedule.to_dict() if isinstance(schedule, Schedule) else schedule
 
+        num_steps = self.schedule.num_steps(steps_per_trial)
+        check_size(
+            num_steps * (2 * cue_size + 40) * 4, num_steps=num_steps, cue_size=cue_size, schedule=schedule,
+            steps_per_trial=steps_per_trial,
+        )  # fmt: skip
         self.layout = self.schedule.layout(steps_per_trial)
         self._pairs = PairSampler(self.schedule.blocks, self.layout, self._fewest, self._most)
         self._list_of_item = np.full(self._most, -1)  # number of each item's list

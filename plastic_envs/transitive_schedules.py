@@ -8,12 +8,15 @@ the top of the list: 0 is A.
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from plastic_envs.arguments import Range, Words, check_argument, check_fields, unknown_names
 
 __all__ = ["SCHEDULES", "Block", "Layout", "Schedule", "make_schedule"]
 
@@ -21,6 +24,7 @@ Pair = tuple[int, int]
 PAIR_SETS = ("neighbours", "non-neighbours", "all")
 DRAWS = ("uniform", "in_turn")
 SIDES = ("random", "as_listed")
+MOST_TRIALS = 10_000
 
 STIMULUS, RESPONSE, FEEDBACK = 0, 1, 2  # steps of a trial; all later ones are delay
 
@@ -43,33 +47,22 @@ class Block:
         blank_steps: Steps of an all-zero observation before the first trial; they have no time and take none.
     """
 
-    num_trials: int
-    pairs: str | tuple[Pair, ...] = "neighbours"
+    num_trials: Annotated[int, Range(1, MOST_TRIALS)]
+    pairs: Annotated[str, Words(PAIR_SETS)] | tuple[Pair, ...] = "neighbours"
     withheld: tuple[Pair, ...] = ()
-    draw: str = "uniform"
-    sides: str = "random"
+    draw: Annotated[str, Words(DRAWS)] = "uniform"
+    sides: Annotated[str, Words(SIDES)] = "random"
     is_test: bool = False
     restarts_time: bool = False
-    blank_steps: int = 0
+    blank_steps: Annotated[int, Range(0, MOST_TRIALS)] = 0
 
     def __post_init__(self) -> None:
-        if self.num_trials < 1:
-            raise ValueError(
-                f"num_trials={self.num_trials}: a block has at least 1 trial; leave it out otherwise."
-            )
-        if self.blank_steps < 0:
-            raise ValueError(f"blank_steps={self.blank_steps}: expected 0 or more.")
-        for name, value, known in (("draw", self.draw, DRAWS), ("sides", self.sides, SIDES)):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}: expected one of {known}.")
-        if isinstance(self.pairs, str):
-            if self.pairs not in PAIR_SETS:
+        check_fields(self)
+        for i, j in (*(() if isinstance(self.pairs, str) else self.pairs), *self.withheld):
+            if i == j or min(i, j) < 0:
                 raise ValueError(
-                    f"pairs={self.pairs!r}: expected one of {PAIR_SETS}, or a list of pairs (i, j)."
+                    f"pair {(i, j)}: expected two different items, numbered from 0 (A, the top of the list)."
                 )
-        else:
-            object.__setattr__(self, "pairs", _as_pairs(self.pairs))
-        object.__setattr__(self, "withheld", _as_pairs(self.withheld))
 
     def options(self, num_items: int) -> npt.NDArray[np.int64]:
         """The pairs that a trial of an episode with so many items may show, (P, 2).
@@ -95,16 +88,6 @@ class Block:
                 f"withheld={self.withheld} leaves no pair of pairs={self.pairs!r} for {n} items."
             )
         return np.array(options, dtype=np.int64)
-
-
-def _as_pairs(pairs: Sequence[Sequence[int]]) -> tuple[Pair, ...]:
-    made = tuple((int(i), int(j)) for i, j in pairs)
-    for i, j in made:
-        if i == j or min(i, j) < 0:
-            raise ValueError(
-                f"pair {(i, j)}: expected two different items, numbered from 0 (A, the top of the list)."
-            )
-    return made
 
 
 @dataclass(frozen=True)
@@ -156,8 +139,7 @@ class Schedule:
     lists: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "blocks", tuple(self.blocks))
-        object.__setattr__(self, "lists", tuple(tuple(int(i) for i in items) for items in self.lists))
+        check_fields(self)
         if not any(block.is_test for block in self.blocks):
             raise ValueError(
                 f"a schedule of {len(self.blocks)} blocks without a test: set is_test in at least one."
@@ -169,12 +151,18 @@ class Schedule:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Schedule:
         """The schedule that `to_dict` described."""
-        blocks = tuple(Block(**block) for block in content["blocks"])
-        return cls(blocks, tuple(content.get("lists", ())))
+        if unknown := set(content) - {"blocks", "lists"}:
+            raise ValueError(unknown_names(sorted(map(str, unknown)), ("blocks", "lists")))
+        blocks = check_argument("blocks", content.get("blocks"), Sequence[Mapping[str, Any]])
+        return cls(tuple(Block(**block) for block in blocks), content.get("lists", ()))
 
     def to_dict(self) -> dict[str, Any]:
         """The schedule in types that JSON knows."""
         return {"blocks": [asdict(block) for block in self.blocks], "lists": self.lists}
+
+    def num_steps(self, steps_per_trial: int) -> int:
+        """Steps in all, with so many to a trial."""
+        return sum(block.blank_steps + block.num_trials * steps_per_trial for block in self.blocks)
 
     def layout(self, steps_per_trial: int) -> Layout:
         """The schedule's steps, with so many to a trial."""
@@ -352,9 +340,12 @@ def make_schedule(schedule: Any, num_items: int) -> Schedule:
     """
     if isinstance(schedule, Schedule):
         return schedule
-    if isinstance(schedule, Mapping):
-        return Schedule.from_dict(schedule)
-    name, arguments = (schedule, {}) if isinstance(schedule, str) else schedule
-    if name not in SCHEDULES:
-        raise ValueError(f"schedule {name!r}: expected one of {list(SCHEDULES)}, or a Schedule.")
-    return SCHEDULES[name](num_items, **arguments)
+    try:
+        if isinstance(schedule, Mapping):
+            return Schedule.from_dict(schedule)
+        name, arguments = (schedule, {}) if isinstance(schedule, str) else schedule
+        if name in SCHEDULES:
+            return SCHEDULES[name](num_items, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"schedule={reprlib.repr(schedule)}: {error}") from error
+    raise ValueError(f"schedule {name!r}: expected one of {list(SCHEDULES)}, or a Schedule.")

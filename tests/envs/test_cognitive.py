@@ -357,7 +357,7 @@ def test_descriptions_make_the_same_task():
         ({"mode": "train"}, "random_batch"),
         ({"response": "scalar"}, "discrete"),
         ({"n_eachring": 7}, "even number"),
-        ({"dt_ms": 0}, "above 0"),
+        ({"dt_ms": 0}, "dt_ms=0: expected 0.1 to"),
         ({"dt_ms": 120}, "grace"),
         ({"tasks": "all", "dialect": "ring", "label_strength": True}, "label_strength"),
         ({"rule_input": False}, "only one task"),

@@ -87,9 +87,9 @@ def test_the_reward_is_for_the_last_answer():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 4}, "2 or 3"),
-        ({"num_tokens": 1}, "at least 2"),
-        ({"token_size": 4}, "8 or more"),
+        ({"num_classes": 4}, "num_classes=4: expected 2 to 3"),
+        ({"num_tokens": 1}, "num_tokens=1: expected 2 to"),
+        ({"token_size": 4}, "token_size=4: expected 8 to"),
         ({"num_tokens": 400}, "at most"),
     ],
 )

@@ -588,13 +588,13 @@ def test_pictures_change_with_the_steps():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"num_items": 2}, "expected 3 or more"),
+        ({"num_items": 2}, "num_items=2: expected 3 to 500"),
         ({"num_items": (6, 4)}, "lowest, highest"),
         ({"items": "words"}, "one of .*one_hot"),
         ({"items": "one_hot", "cue_size": 5}, "expected at least 8"),
-        ({"steps_per_trial": 2}, "at least 3"),
+        ({"steps_per_trial": 2}, "steps_per_trial=2: expected 3 to"),
         ({"split": "dev"}, "expected one of"),
-        ({"cue_overlap": 1.5}, "a share below 1"),
+        ({"cue_overlap": 1.5}, "cue_overlap=1.5: expected 0 or more and below 1"),
         ({"num_test_trials": 0}, "num_test_trials=0"),
         ({"schedule": "masses"}, "massed"),
         ({"schedule": "massed", "num_train_trials": 5}, "put them in `schedule`"),
@@ -615,7 +615,7 @@ def test_misuse_of_schedules_is_told():
         Schedule((Block(3),))
     with pytest.raises(ValueError, match="leaves no pair"):
         Block(1, ((0, 1),), withheld=((1, 0),)).options(4)
-    with pytest.raises(ValueError, match="at least 1 trial"):
+    with pytest.raises(ValueError, match="num_trials=0: expected 1 to"):
         Block(0)
     with pytest.raises(ValueError, match="two different items"):
         Block(1, ((2, 2),))
