@@ -67,7 +67,7 @@ def load(
     elif os.path.isdir(path):
         raise ValueError(f"{name!r} is a directory; name the agent's file in it, such as agent.pt.")
     content, ours = read_tensors(path, "agent")
-    if isinstance(task, str):
+    if task is not None and not isinstance(task, Task):
         task = make_task(task)
     if not ours:
         return _load_foreign(name, content, task, device)

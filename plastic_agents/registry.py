@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
 
+import gymnasium as gym
 import torch
 from gymnasium import spaces
 
@@ -256,7 +257,7 @@ def learner_defaults(name: str, method: str | None = None) -> dict[str, Any]:
 
 def make(
     name: str,
-    task: Task | str,
+    task: Task | str | gym.Env[Any, Any],
     *,
     seed: int = 0,
     device: str = "auto",
@@ -268,7 +269,7 @@ def make(
 
     Args:
         name: A name in `AGENTS`.
-        task: A task, or the id of a registered environment.
+        task: A task, the id of a registered environment, or an environment made of one.
         seed: Fixes initial weights, training data and random starts.
         device: "auto", "cpu" or "cuda".
         method: How it learns: a name in `LEARNERS`; by default the agent's own.

@@ -133,15 +133,16 @@ class StepRecords:
             Observations (..., O), and what `info` tells of them, (...) or (..., K), in the order of
             `info_arrays`.
         """
-        any_over = np.count_nonzero(over) > 0
-        if any_over:
-            positions = positions - over * self.episodes.batch_size
+        at = over.nonzero() if np.count_nonzero(over) else None
+        if at is not None:
+            positions = positions.copy()
+            positions[at] -= self.episodes.batch_size
         observations = self._flat_observations.take(positions, mode="clip")
         told = self._flat_records.take(positions, mode="clip").view(self._type)
-        if any_over:
-            observations[over] = np.zeros((), observations.dtype)
+        if at is not None:
+            observations[at] = np.zeros((), observations.dtype)
             for name, value in self._nothing.items():
-                told[name][over] = value
+                told[name][at] = value
         seen = observations.view(self._number_type).reshape(positions.shape + self._observation_shape)
         return seen, [told[name] for name in self._names]
 

@@ -25,7 +25,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from plastic_envs.actions import check_actions
+from plastic_envs.actions import ActionCheck, check_actions
 from plastic_envs.core import Episodes, Task
 from plastic_envs.itinerary import Itinerary, itinerary
 from plastic_envs.resets import environment_seeds, next_task, reset_rows, whole_seed
@@ -253,6 +253,8 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         self.render_mode = _check_render_mode(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        # Rows of the itinerary in which an episode is over, before the next begins.
+        self._pause = 0 if self.autoreset_mode is AutoresetMode.SAME_STEP else 1
         self.task = self._first_task = build_task(task, **kwargs)
         self.num_envs = operator.index(num_envs)
         self.max_episode_steps = None if max_episode_steps is None else operator.index(max_episode_steps)
@@ -260,6 +262,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         self.single_action_space: spaces.Discrete | spaces.Box = deepcopy(self.task.action_space)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._checked = ActionCheck(self.single_action_space, self.num_envs)
         # Each environment owns `slots` columns of one batch of episodes and goes round them; when one runs
         # out, all used columns are filled again at once. Making episodes ahead changes nothing in
         # them (an episode depends on its seed only) and pays the overhead of NumPy calls once for many.
@@ -281,6 +284,8 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         self._pages: list[_Page] = []
         self._pages_at_once = _FIRST_PAGES
         self._most_pages = max(1, min(_MOST_PAGES, _MOST_STEPS // self.num_envs))
+        self._names: list[str] = []  # what `info` tells
+        self._entries: list[str] = []  # the same with the masks
         self._asked: Any = slice(None)  # the environments whose actions have an effect: indices, or all
         self._actions: list[npt.NDArray[Any]] = []
         self._attributes: dict[str, tuple[Any, ...]] = {}
@@ -329,10 +334,13 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             observations[~fresh] = shown[~fresh]
             for values in told:
                 values[~fresh] = 0
+        # Every entry of `info` has Gymnasium's mask, which tells which environments it is given for.
+        self._names = [*INFO_OF_STEPS, *self.task.info_facts, "episode_number"]
+        self._entries = [entry for name in self._names for entry in (name, f"_{name}")]
         self._look_ahead(most=0)
         self._pages, self._pages_at_once = [], _FIRST_PAGES
         self._ask(self._now()[1][_WEIGHT])
-        return observations, _info(self._names(), told, fresh)
+        return observations, _info(self._names, told, fresh)
 
     def _asked_reset(
         self, seed: Any, options: dict[str, Any] | None
@@ -389,7 +397,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
                 f"the episodes of environments {np.flatnonzero(over).tolist()} are over and autoreset is "
                 "disabled; call reset(options={'reset_mask': terminated | truncated})."
             )
-        actions = check_actions(self.single_action_space, actions, self.num_envs, unused=over)
+        actions = self._checked(actions, over)
         rewards = np.zeros(self.num_envs)
         columns = self._ahead.columns[self._row][self._asked]
         if len(columns):
@@ -420,19 +428,11 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             frames.append(_drawn(self.task, self.render_mode, episodes, columns[b], steps[b], past))
         return None if self.render_mode is None else tuple(frames)
 
-    @property
-    def _pause(self) -> int:
-        """Rows of the itinerary in which an episode is over, before the next begins."""
-        return 0 if self.autoreset_mode is AutoresetMode.SAME_STEP else 1
-
     def _durations(self) -> npt.NDArray[np.int64]:
         """Steps (B,) that are played of the episodes in the columns."""
         assert self._records is not None
         lengths = self._records.episodes.lengths
         return lengths if self.max_episode_steps is None else np.minimum(lengths, self.max_episode_steps)
-
-    def _names(self) -> list[str]:
-        return [*INFO_OF_STEPS, *self.task.info_facts, "episode_number"]
 
     def _next_page(self) -> _Page:
         """Go a step on; what is shown there."""
@@ -451,12 +451,13 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         """Work out whose actions have an effect in the present row."""
         assert self._ahead is not None
         over = self._ahead.over[self._row]
-        waiting = self._pause == 1 and np.count_nonzero(over) > 0
         if self.task.pays_unweighted or self.task.closed_loop:
+            waiting = self._pause == 1 and np.count_nonzero(over) > 0
             self._asked = (~over).nonzero()[0] if waiting else slice(None)
         else:
             # The weight is 0 where an episode is over, but not where it was broken off.
-            self._asked = ((weights * ~over) if waiting else weights).nonzero()[0]
+            broken_off = self._pause == 1 and self.max_episode_steps is not None
+            self._asked = (weights * ~over if broken_off else weights).nonzero()[0]
 
     def _now(self) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
         """What is shown in the present row."""
@@ -468,11 +469,12 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         """Where nothing is left to be shown: the episode is over, and was not broken off."""
         assert self._ahead is not None
         assert self._records is not None
-        over: npt.NDArray[np.bool_] = self._ahead.over[rows].copy()
+        over: npt.NDArray[np.bool_] = self._ahead.over[rows]
         if self._pause == 0:
             return np.zeros_like(over)
         if self.max_episode_steps is None:
             return over
+        over = over.copy()
         lengths = self._records.episodes.lengths
         over &= self._ahead.steps[rows] >= lengths[self._ahead.columns[rows]]
         return over
@@ -491,8 +493,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
         masks.fill(True)
         entries: list[Any] = [None] * 2 * len(told)
         entries[::2], entries[1::2] = told, masks
-        # Every entry of `info` has Gymnasium's mask, which tells which environments it is given for.
-        names = [entry for name in self._names() for entry in (name, f"_{name}")]
+        names = self._entries
         if one:
             self._pages.append((observations, over, dict(zip(names, entries, strict=True))))
             return
@@ -525,7 +526,7 @@ class TaskVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDA
             info["final_obs"] = np.full(self.num_envs, None, dtype=object)
             for b, observation in zip(at, seen, strict=True):
                 info["final_obs"][b] = observation.copy()
-            info["final_info"] = _info(self._names(), final, ended)
+            info["final_info"] = _info(self._names, final, ended)
             info["_final_obs"], info["_final_info"] = ended.copy(), ended.copy()
         return terminated, truncated
 

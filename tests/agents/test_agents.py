@@ -221,3 +221,12 @@ def test_learning_rate_schedule():
     assert config.rate_at(0.5) == pytest.approx(0.55)
     assert config.rate_at(1.0) == pytest.approx(0.1)
     assert SupervisedConfig(updates=100, learning_rate=1.0, schedule="constant").rate_at(0.7) == 1.0
+
+
+def test_an_environment_stands_for_its_task():
+    """C5 of the report of faults: it was an AttributeError."""
+    env = gym.make("EvidenceIntegration-v0", num_tokens=5)
+    agent = plastic_agents.make("gru", env, hidden_size=4)
+    assert agent.task is env.unwrapped.task
+    with pytest.raises(TypeError, match="expected the id of an environment of this suite"):
+        plastic_agents.make("gru", gym.make("CartPole-v1"), hidden_size=4)

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from plastic_envs.actions import check_actions, clip_actions
+from plastic_envs.actions import ActionCheck, check_actions, clip_actions
 
 DISCRETE = gym.spaces.Discrete(3)
 SHIFTED = gym.spaces.Discrete(3, start=-1)
@@ -27,12 +27,14 @@ OPEN_BOX = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
 def test_numbers_of_another_type_pass_where_nothing_is_lost(space, actions, expected):
     checked = check_actions(space, actions, 2)
     assert checked.dtype == space.dtype
+    np.testing.assert_array_equal(ActionCheck(space, 2)(actions), checked)
     np.testing.assert_array_equal(checked, np.asarray(expected, space.dtype))
 
 
 def test_an_array_that_is_right_already_is_not_copied():
     for space, actions in ((DISCRETE, np.array([0, 1])), (BOX, np.zeros((2, 2), np.float32))):
         assert check_actions(space, actions, 2) is actions
+        assert ActionCheck(space, 2)(actions) is actions
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,9 @@ def test_an_array_that_is_right_already_is_not_copied():
     ],
 )
 def test_what_is_not_in_the_space_is_refused_with_its_place(space, actions, message):
-    with pytest.raises(ValueError, match=message):
-        check_actions(space, actions, 2)
+    for check in (lambda: check_actions(space, actions, 2), lambda: ActionCheck(space, 2)(actions)):
+        with pytest.raises(ValueError, match=message):
+            check()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,24 @@ def test_an_unused_action_may_be_anything(space, actions):
     np.testing.assert_array_equal(checked[1], actions[1])
     with pytest.raises(ValueError, match="of environment 0"):
         check_actions(space, actions, 2, np.array([False, True]))
+
+
+@pytest.mark.parametrize("space", [
+    DISCRETE, SHIFTED, BOX, OPEN_BOX, gym.spaces.Discrete(4, dtype=np.int8),
+    gym.spaces.Box(np.array([-1.0, 0.0]), np.array([0.0, 2.0]), dtype=np.float64),
+    gym.spaces.Box(np.float32([0.0, -np.inf]), np.float32([0.0, np.inf]), dtype=np.float32),
+])  # fmt: skip
+def test_the_quick_check_says_what_the_space_says(space):
+    rng, check = np.random.default_rng(0), ActionCheck(space, 3)
+    values = [-np.inf, -3, -2, -1, -0.5, 0, 0.5, 1, 2, 3, 5, np.inf, np.nan]
+    values = [v for v in values if isinstance(space, gym.spaces.Box) or (np.isfinite(v) and v % 1 == 0)]
+    for _ in range(300):
+        actions = rng.choice(values, (3, *space.shape)).astype(space.dtype)
+        if all(space.contains(action) for action in actions) and np.isfinite(actions).all():
+            assert check(actions) is actions
+        else:
+            with pytest.raises(ValueError, match="not in the action space"):
+                check(actions)
 
 
 def test_clipping_keeps_answers_in_the_box_and_leaves_discrete_ones_alone():
