@@ -15,7 +15,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ __all__ = [
     "RunConfig",
     "differences",
     "from_file",
+    "from_mapping",
     "make_parser",
     "parse",
     "to_dict",
@@ -271,6 +272,23 @@ def _num_values(node: yaml.Node, sizes: dict[int, float]) -> float:
 
 _MODE = "plain settings"
 set_loader(_MODE, _load_settings, exceptions=(yaml.YAMLError,))
+
+
+def from_mapping(settings: Mapping[str, Any]) -> RunConfig:
+    """Settings from nested mappings; what is left out is the agent's own default.
+
+    Args:
+        settings: Fields of `RunConfig`; `learner` is a mapping.
+
+    Raises:
+        ValueError: If there is no such setting, agent or method, or a value is of the wrong type or range.
+    """
+    chosen = RunConfig(**{name: settings[name] for name in ("agent", "method") if name in settings})
+    parser = make_parser(chosen.agent, chosen.method, exit_on_error=False)
+    try:
+        return _instantiate(parser, parser.parse_object(dict(settings)))
+    except (ArgumentError, TypeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def to_yaml(config: RunConfig) -> str:

@@ -15,31 +15,31 @@ stopped goes on where it was.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
-from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 import plastic_agents
-from benchmarks.config import RunConfig, parse
+from benchmarks.config import RunConfig, from_mapping
 from benchmarks.figures import png
 from benchmarks.history import read_arrays, write_arrays
 from benchmarks.report import present
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.rundir import RunDirectory
-from benchmarks.studies import STUDIES, MeasuringStudy, Planned, Row, Study, study
+from benchmarks.studies import STUDIES, study
+from benchmarks.studies.study import Measured, Planned, Row, Study
 from plastic_agents import pretrained
 from plastic_agents.files import write_text
 
@@ -47,6 +47,8 @@ __all__ = ["config_of", "main", "markdown", "reproduce"]
 
 _EFFORT = ("updates", "env_steps", "train_seconds", "train_wall_seconds")
 """Metrics of a run that only the run that trained a network can tell."""
+
+_Measure = Callable[[str, plastic_agents.Agent, Results], Measured]
 
 
 def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) -> RunConfig:
@@ -61,28 +63,23 @@ def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) ->
     Raises:
         ValueError: If the shipped network is not there.
     """
-    arguments = [f"--{name}={_argument(value)}" for name, value in planned.settings.items()]
+    settings: dict[str, Any] = dict(planned.settings)
     folder = root / ("retrained" if retrain else "runs") / planned.group
     network = None if retrain else planned.network(seed)
     if network is not None:
         try:
             pretrained.agent_file(network)
-            arguments += [f"--checkpoint={network}", "--updates=0"]
+            settings |= {"checkpoint": network, "updates": 0}
         except ValueError as error:
             raise ValueError(f"{error} --retrain makes the networks of this study.") from error
     elif planned.start is not None:
-        first = RunDirectory.of(config_of(planned.start, seed, root, retrain))
-        arguments.append(f"--checkpoint={first.agent_file}")
-    config = parse([*arguments, f"--seed={seed}", f"--logdir={folder}"])
+        settings["checkpoint"] = RunDirectory.of(config_of(planned.start, seed, root, retrain)).agent_file
+    config = from_mapping({**settings, "seed": seed, "logdir": folder})
     return replace(config, resume=True, figures=False, report=False, progress_bar=False)
 
 
-def _argument(value: object) -> str:
-    return json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
-
-
 def reproduce(
-    name: str,
+    subject: str | Study,
     out: Path,
     jobs: int = 1,
     only: str = "*",
@@ -95,7 +92,7 @@ def reproduce(
     """Carry out a study.
 
     Args:
-        name: A name in `STUDIES`.
+        subject: The study, or its name in `STUDIES`.
         out: Where it is written, in a folder of its name.
         jobs: Runs made at the same time, one process each.
         only: Make and show only groups whose name matches this pattern (`*` and `?`), and those whose
@@ -105,7 +102,7 @@ def reproduce(
             shipped are left out (but for a plan that has no other).
         analyse_only: Train nothing: measure and show the runs that are finished, and leave out the others.
         seeds: Make and show only so many runs of each group; None for all that are planned.
-        run_type: A name in the study's `RUN_TYPES`: of the groups that match `only`, those that it stands
+        run_type: A name in the study's `run_types`: of the groups that match `only`, those that it stands
             for. None: all of them.
 
     Returns:
@@ -116,37 +113,28 @@ def reproduce(
             network is missing.
         RuntimeError: If runs failed, once all others are done.
     """
-    subject, root = study(name), out / name
-    patterns = [only] if run_type is None else [only, _groups_of(name, subject, run_type)]
-    plan = [
-        replace(p, seeds=p.seeds[:seeds])
-        for p in subject.plan()
-        if all(fnmatch(p.group, pattern) for pattern in patterns)
-    ]
-    if not plan:
-        raise ValueError(
-            f"no group of {name!r} matches {' and '.join(map(repr, patterns))}; it has "
-            f"{[p.group for p in subject.plan()]}."
-        )
+    if isinstance(subject, str):
+        subject = study(subject)
+    name, root, measure = subject.name, out / subject.name, subject.measurement
+    plan = [replace(p, seeds=p.seeds[:seeds]) for p in subject.select(only, run_type)]
     plan = _with_starts(plan if retrain else _at_hand(plan))
     configs = {(p.group, seed): config_of(p, seed, root, retrain) for p in plan for seed in p.seeds}
     if analyse_only:
         configs = {key: c for key, c in configs.items() if RunDirectory.of(c).finished}
         if not configs:
             raise ValueError(f"no finished run of {name!r} in {root}; leave out --analyse-only to make them.")
-    measures = STUDIES[name] if isinstance(subject, MeasuringStudy) else None
     missing = {
         key: config
         for key, config in configs.items()
         if not (directory := RunDirectory.of(config)).finished
-        or (measures and not _measured_file(directory).exists())
+        or (measure and not _measured_file(directory).exists())
     }
     # A run that fails stops only those that start from it; what others found is on disk when this is raised.
     failed: dict[str, BaseException] = {}
     stages = {p.group: _stage(p) for p in plan}
     for stage in sorted({stages[group] for group, _ in missing}):
         now = {key: config for key, config in missing.items() if stages[key[0]] == stage}
-        failed |= _make(name, now, jobs, measures)
+        failed |= _make(name, now, jobs, measure)
     if failed:
         reasons = "; ".join(f"{named}: {error}" for named, error in failed.items())
         raise RuntimeError(f"{len(failed)} of {len(missing)} runs failed ({reasons}).") from next(
@@ -174,15 +162,6 @@ def reproduce(
             if not (directory.path / "report.html").exists():
                 present(directory)
     return root
-
-
-def _groups_of(name: str, subject: Study, run_type: str) -> str:
-    """The pattern of groups that a run type of a study stands for."""
-    types: Mapping[str, str] = getattr(subject, "RUN_TYPES", {})
-    if run_type not in types:
-        known = f"it has {', '.join(types)}" if types else "it has none; name groups with --only"
-        raise ValueError(f"no run type {run_type!r} in {name!r}: {known}.")
-    return types[run_type]
 
 
 def _at_hand(plan: list[Planned]) -> list[Planned]:
@@ -221,13 +200,13 @@ def _stage(planned: Planned) -> int:
 
 
 def _make(
-    name: str, configs: Mapping[tuple[str, int], RunConfig], jobs: int, measures: str | None
+    name: str, configs: Mapping[tuple[str, int], RunConfig], jobs: int, measure: _Measure | None
 ) -> dict[str, BaseException]:
     """Make runs that do not depend on each other; gives the errors of those that failed."""
     # Fresh processes: no run may inherit another's threads or random numbers.
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         started = {
-            pool.submit(_carry_out, group, config, measures): f"{group}, seed {seed}"
+            pool.submit(_carry_out, group, config, measure): f"{group}, seed {seed}"
             for (group, seed), config in configs.items()
         }
         for _ in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
@@ -235,15 +214,14 @@ def _make(
     return {named: error for done, named in started.items() if (error := done.exception()) is not None}
 
 
-def _carry_out(group: str, config: RunConfig, measures: str | None) -> None:
-    """Make a run, or the rest of one, and measure its agent if `measures` names a study's module."""
+def _carry_out(group: str, config: RunConfig, measure: _Measure | None) -> None:
+    """Make a run, or the rest of one, and measure its agent."""
     directory = run(config)
-    if measures is None or _measured_file(directory).exists():
+    if measure is None or _measured_file(directory).exists():
         return
-    subject = importlib.import_module(measures)
     torch.set_num_threads(config.threads)
     agent = plastic_agents.load(directory.agent_file, device=config.device)
-    metrics, arrays = subject.measure(group, agent, Results.read(directory))
+    metrics, arrays = measure(group, agent, Results.read(directory))
     figures = {f"{_METRIC}{name}": np.array(value, dtype=np.float64) for name, value in metrics.items()}
     write_arrays(_measured_file(directory), {}, {**figures, **arrays})
 
@@ -328,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.list:
         for name in STUDIES:
-            print(f"{name}: {study(name).DESCRIPTION}")
+            print(f"{name}: {study(name).description}")
         return 0
     if options.study is None:
         parser.error(f"which study? One of {', '.join(STUDIES)}.")

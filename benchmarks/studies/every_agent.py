@@ -8,7 +8,7 @@ studies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -19,14 +19,12 @@ from matplotlib.figure import Figure
 import plastic_agents
 import plastic_envs
 from benchmarks.figures import styled
-from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
+from benchmarks.studies.rows import rows_of
 from benchmarks.studies.sensorimotor.learning_to_learn import IN_CONTEXT_TASK
+from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study, merged
 from plastic_agents.registry import learner_class
 
-__all__ = ["DESCRIPTION", "TASKS", "figures", "plan", "table"]
-
-DESCRIPTION = "every agent on every system's main task, normalised scores on one scale"
+__all__ = ["STUDY", "TASKS"]
 
 # Main task of every system -> (what it is called, settings of its runs). `updates` are for the agents that
 # follow a gradient; agents that step slowly, or need many updates, have their own below.
@@ -35,7 +33,7 @@ TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "TransitiveInference-v0": ("transitive inference", {"updates": 400, "eval_episodes": 400}),
     "StimulusCoding-estimation-v0": (
         "stimulus coding",
-        {"updates": 80, "learner.batch_size": 4, "eval_episodes": 24},
+        {"updates": 80, "learner": {"batch_size": 4}, "eval_episodes": 24},
     ),
     # A block of short trials, of which only the responses are learned; see docs/sensorimotor.md.
     "SensorimotorAssociation-block-v0": (
@@ -43,14 +41,13 @@ TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {
         {
             "env_kwargs": IN_CONTEXT_TASK,
             "updates": 800,
-            "learner.batch_size": 64,
-            "learner.learning_rate": 3e-3,
+            "learner": {"batch_size": 64, "learning_rate": 3e-3},
             "eval_episodes": 400,
         },
     ),
     "Cognitive-everything-v0": (
         "15 cognitive tasks",
-        {"updates": 400, "learner.learning_rate": 3e-3, "eval_episodes": 600},
+        {"updates": 400, "learner": {"learning_rate": 3e-3}, "eval_episodes": 600},
     ),
 }
 _OWN: dict[tuple[str, str], Mapping[str, Any]] = {
@@ -59,7 +56,7 @@ _OWN: dict[tuple[str, str], Mapping[str, Any]] = {
     ("three-factor", "PlasticGraph-disjoint-v0"): {"updates": 60},
     ("transformer", "TransitiveInference-v0"): {"updates": 100},
     ("three-factor", "TransitiveInference-v0"): {"updates": 100},
-    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner.batch_size": 50},
+    ("three-factor", "StimulusCoding-estimation-v0"): {"updates": 260, "learner": {"batch_size": 50}},
     # A window of one trial: what it sees at the response reaches back to the image.
     ("plastic", "SensorimotorAssociation-block-v0"): {"updates": 300, "agent_kwargs": {"window": 4}},
     ("neuromodulated", "SensorimotorAssociation-block-v0"): {
@@ -77,7 +74,7 @@ _TASK_OF_REWARD = "TransitiveInference-v0"  # where all that can learn from rewa
 
 
 def _reason(agent: str, env_id: str) -> str | None:
-    """Why an agent cannot play a task, or None if it can."""
+    """The reason why an agent cannot play a task, or None if it can."""
     try:
         plastic_agents.make(agent, plastic_envs.make_task(env_id), device="cpu")
     except (ValueError, LookupError) as error:
@@ -89,41 +86,46 @@ def _pairs() -> list[tuple[str, str]]:
     return [(agent, env_id) for env_id in TASKS for agent in plastic_agents.AGENTS]
 
 
-def plan() -> list[Planned]:
+def _plan() -> list[Planned]:
     """One run for every pair that makes sense."""
-    planned = []
-    for agent, env_id in _pairs():
-        if _reason(agent, env_id) is None:
-            own = {**TASKS[env_id][1], **_OWN.get((agent, env_id), {})}
-            spec = plastic_agents.AGENTS[agent]
-            trained = spec.kind == "network"
-            if env_id == _TASK_OF_REWARD and trained and spec.method == "supervised":
-                own["method"] = "actor-critic"
-            settings = {k: v for k, v in own.items() if trained or k in ("env_kwargs", "eval_episodes")}
-            if trained:  # a task's settings are for all learners; each takes those that it has
-                known = {f"learner.{f.name}" for f in fields(learner_class(agent, own.get("method")).Config)}
-                settings = {k: v for k, v in settings.items() if k in known or not k.startswith("learner.")}
-            planned.append(Planned(f"{env_id}-{agent}", {"agent": agent, "env": env_id, **settings}))
-    return planned
+    return [
+        Planned(f"{env_id}-{agent}", {"agent": agent, "env": env_id, **_settings(agent, env_id)})
+        for agent, env_id in _pairs()
+        if _reason(agent, env_id) is None
+    ]
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
+def _settings(agent: str, env_id: str) -> dict[str, Any]:
+    """The task's settings and the pair's own, without those that the agent or its learner does not have."""
+    own = merged(TASKS[env_id][1], _OWN.get((agent, env_id), {}))
+    spec = plastic_agents.AGENTS[agent]
+    if spec.kind != "network":
+        return {name: value for name, value in own.items() if name in ("env_kwargs", "eval_episodes")}
+    if env_id == _TASK_OF_REWARD and spec.method == "supervised":
+        own["method"] = "actor-critic"
+    known = {f.name for f in fields(learner_class(agent, own.get("method")).Config)}
+    own["learner"] = {name: value for name, value in own.get("learner", {}).items() if name in known}
+    return own
+
+
+def _table(results: Groups) -> list[Row]:
     """Score, normalised score and CPU time of every pair; pairs that make no sense say why."""
-    rows = []
+    rows: list[Row] = []
     for agent, env_id in _pairs():
-        named = f"{TASKS[env_id][0]}, {agent}"
-        runs = results.get(f"{env_id}-{agent}")
-        if runs:
-            metrics = [run.metrics for run in runs]
-            rows.append(Row.of(f"{named}: {metrics[0]['score_name']}", "", [m["score"] for m in metrics]))
-            rows.append(Row.of(f"{named}: normalised", "", [m["normalized_score"] for m in metrics]))
-            rows.append(Row.of(f"{named}: CPU seconds", "", [m["train_seconds"] for m in metrics]))
+        title = f"{TASKS[env_id][0]}, {agent}: "
+        if runs := results.get(f"{env_id}-{agent}"):
+            entries = [
+                (runs[0].metrics["score_name"], "", "score"),
+                ("normalised", "", "normalized_score"),
+                ("CPU seconds", "", "train_seconds"),
+            ]
+            rows += rows_of(runs, title, entries)
         elif (reason := _reason(agent, env_id)) is not None:
-            rows.append(Row(f"{named}: makes no sense: {reason}", "", float("nan"), None, 0))
+            rows.append(Row(f"{title}makes no sense: {reason}", "", float("nan"), None, 0))
     return rows
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+def _figures(results: Groups) -> list[Drawn]:
     """Agents against tasks, as colours and numbers."""
     scores = np.full((len(plastic_agents.AGENTS), len(TASKS)), np.nan)
     for i, agent in enumerate(plastic_agents.AGENTS):
@@ -152,3 +154,12 @@ def _grid(scores: npt.NDArray[np.float64]) -> Figure:
     axes.grid(False)
     figure.colorbar(image, ax=axes, label="normalised score")
     return figure
+
+
+STUDY = Study(
+    "every-agent",
+    "every agent on every system's main task, normalised scores on one scale",
+    _plan,
+    _table,
+    _figures,
+)

@@ -1,15 +1,16 @@
-"""How fast runs learned: curves of their validations over seeds, and updates to a threshold."""
+"""Speed of learning: curves of validation scores over seeds, and updates to a threshold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from benchmarks.results import Results
-from benchmarks.studies import Row
+from benchmarks.studies.study import Groups, Row
 from plastic_agents.analysis.multitask_plots import draw_mean_curve
 
 __all__ = ["chance_of", "draw_curve", "have_curves", "over_seeds", "reach_row", "updates_to"]
@@ -20,8 +21,8 @@ def updates_to(run: Results, share: float, tag: str = "eval/score") -> float:
     curve = run.curves.get(tag)
     if curve is None:
         return float("nan")
-    reached = np.flatnonzero(np.asarray(curve.values) >= share)
-    return float(curve.updates[reached[0]]) if len(reached) else float("nan")
+    places = np.flatnonzero(np.asarray(curve.values) >= share)
+    return float(curve.updates[places[0]]) if len(places) else float("nan")
 
 
 def reach_row(
@@ -30,18 +31,17 @@ def reach_row(
     """Updates to a threshold. Mean, interval and number are of the runs that reached it; `each` has all.
 
     Args:
-        quantity: What the row is called.
+        quantity: Name of the row.
         published: The published figure.
         runs: Seeds.
         share: The threshold.
         tag: Of the figure.
     """
     each = [updates_to(run, share, tag) for run in runs]
-    reached = [value for value in each if not np.isnan(value)]
-    if not reached:
+    numbers = [value for value in each if not np.isnan(value)]
+    if not numbers:
         return Row(quantity, published, float("nan"), None, 0, each)
-    row = Row.of(quantity, published, reached)
-    return Row(quantity, published, row.ours, row.interval, len(reached), each)
+    return replace(Row.of(quantity, published, numbers), each=each)
 
 
 def over_seeds(
@@ -58,18 +58,18 @@ def over_seeds(
     return updates, values
 
 
-def have_curves(groups: Mapping[str, Sequence[Results]], tag: str = "eval/score") -> bool:
-    """Whether any run has learned here; those of shipped networks have no curves to draw."""
+def have_curves(groups: Groups, tag: str = "eval/score") -> bool:
+    """True if any run was trained here; those of shipped networks have no curves."""
     return any(
         len(run.curves[tag].updates) > 1 for runs in groups.values() for run in runs if tag in run.curves
     )
 
 
-def chance_of(groups: Mapping[str, Sequence[Results]], measure: str) -> float:
-    """Chance of a measure of go tasks of the battery, all groups having tasks alike.
+def chance_of(groups: Groups, measure: str) -> float:
+    """Chance of a measure of the battery's go tasks; the tasks of all groups are alike.
 
-    The R rule's is the task's own (a vector may point between two directions); of the compact measure it is
-    one direction in eight.
+    Chance of the R rule is that of the task (a vector may point between two directions), chance of the
+    compact measure is one direction in eight.
     """
     if measure == "accuracy_trial":
         return float(next(iter(groups.values()))[0].metrics["chance"])
@@ -93,10 +93,10 @@ def draw_curve(
         color: Of the line.
         label: Its name.
         tag: Of the figure.
-        until: Last update shown; None: all.
+        until: Last update drawn; None: all.
         shows_seeds: Draw every seed too.
     """
     updates, values = over_seeds(runs, tag)
-    shown = updates <= (until if until is not None else np.inf)
-    if len(values) and shown.any():
-        draw_mean_curve(axes, updates[shown], values[:, shown], color, label, shows_seeds)
+    early = updates <= (until if until is not None else np.inf)
+    if len(values) and early.any():
+        draw_mean_curve(axes, updates[early], values[:, early], color, label, shows_seeds)

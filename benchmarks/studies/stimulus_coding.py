@@ -7,7 +7,7 @@ learning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,13 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import COLOURS, styled
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
+from benchmarks.studies.rows import rows_of
+from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study
 from plastic_agents.analysis import coding_plots
 from plastic_agents.functional.three_factor import RULES
 from plastic_envs.stimulus_coding import TILES
 
-__all__ = ["DESCRIPTION", "figures", "plan", "table"]
-
-DESCRIPTION = "efficient population codes by reward-modulated Hebbian plasticity, without back-propagation"
+__all__ = ["STUDY"]
 
 _SEEDS = (0, 1, 2, 3, 4)
 _TASKS = ("estimation", "classification")
@@ -56,35 +55,31 @@ def _settings(task: str, **learner: Any) -> dict[str, Any]:
         "env": f"StimulusCoding-{task}-v0",
         "env_kwargs": {"num_steps": 100_000},
         "eval_episodes": 12,
-        "learner.updates": 260,
-        "learner.batch_size": 1,
-        "learner.evaluate_every": 52,
-        "learner.validation_episodes": 4,
-        **{f"learner.{name}": value for name, value in learner.items()},
+        "updates": 260,
+        "learner": {"batch_size": 1, "evaluate_every": 52, "validation_episodes": 4, **learner},
     }
 
 
-def plan() -> list[Planned]:
-    """The runs: every rule on both tasks, as published, and settings with which no code declines."""
+def _plan() -> list[Planned]:
+    """Every rule on both tasks, as published, and settings with which no code declines."""
     return [
         *(Planned(f"{task}-{rule}", _settings(task, rule=rule), _SEEDS) for task in _TASKS for rule in RULES),
         *(Planned(f"{task}-less-decay", _settings(task, decay=0.1), _SEEDS) for task in _TASKS),
     ]
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
-    """What was found, beside what was published."""
+def _table(results: Groups) -> list[Row]:
     rows: list[Row] = []
     for group, runs in results.items():
         task, _, variant = group.partition("-")
-        for metric, quantity, published in _ROWS:
-            found = [run.metrics[metric] for run in runs if run.metrics.get(metric) is not None]
-            if found:
-                printed = published.get(task, "") if variant == "three-factor" else ""
-                rows.append(Row.of(f"{task}, {variant}: {quantity}", printed, found))
-        late = [_late_reward(run) for run in runs]
-        printed = "-0.098" if group == "estimation-three-factor" else ""
-        rows.append(Row.of(f"{task}, {variant}: training reward, last {_LAST_UPDATES} trials", printed, late))
+        as_published = task if variant == "three-factor" else ""
+        entries = [
+            (quantity, published.get(as_published, ""), metric) for metric, quantity, published in _ROWS
+        ]
+        rows += rows_of(runs, f"{task}, {variant}: ", entries)
+        late = f"{task}, {variant}: training reward, last {_LAST_UPDATES} trials"
+        published = "-0.098" if group == "estimation-three-factor" else ""
+        rows.append(Row.of(late, published, [_late_reward(run) for run in runs]))
     return rows
 
 
@@ -93,25 +88,21 @@ def _late_reward(run: Results) -> float:
     return float("nan") if curve is None else float(np.mean(curve.values[-_LAST_UPDATES:]))
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
-    """Learning curves and errors by angle of all rules, one pair for each task."""
+def _figures(results: Groups) -> list[Drawn]:
     drawn = []
     for task in _TASKS:
         groups = {name: runs for name, runs in results.items() if name.startswith(task) and runs}
+        caption = (
+            f"{task.capitalize()}: reward while the angle drifts (blocks of 20 trials), error at held angles "
+            "after learning; means over seeds."
+        )
         if groups:
-            drawn.append(
-                (
-                    f"rules_{task}",
-                    f"{task.capitalize()}: reward while the angle drifts (blocks of 20 trials), error at "
-                    "held angles after learning; means over seeds.",
-                    _rules(groups),
-                )
-            )
+            drawn.append((f"rules_{task}", caption, _rules(groups)))
     return drawn
 
 
 @styled
-def _rules(groups: Mapping[str, Sequence[Results]]) -> Figure:
+def _rules(groups: Groups) -> Figure:
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     for place, (name, runs) in enumerate(groups.items()):
@@ -130,3 +121,12 @@ def _rules(groups: Mapping[str, Sequence[Results]]) -> Figure:
     coding_plots.round_the_circle(right)
     right.legend()
     return figure
+
+
+STUDY = Study(
+    "stimulus-coding",
+    "efficient population codes by reward-modulated Hebbian plasticity, without back-propagation",
+    _plan,
+    _table,
+    _figures,
+)

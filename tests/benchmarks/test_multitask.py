@@ -59,7 +59,7 @@ def run_of(planned, agent, metrics=None, arrays=None):
 def measured(study, planned, seed=0):
     agent = agent_of(planned, seed)
     run = run_of(planned, agent)
-    metrics, arrays = study.measure(planned.group, agent, run)
+    metrics, arrays = study.measurement(planned.group, agent, run)
     return replace(run, metrics={**run.metrics, **metrics}, arrays=arrays)
 
 
@@ -77,15 +77,12 @@ def drawn(study, results, slow=()):
 @pytest.fixture(scope="module")
 def fifteen() -> dict[str, list[Results]]:
     """Untrained networks, one of each group, and two of the regularised ones."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(everything, "EFFORT", _FEW)
-    found = {
-        planned.group: [measured(everything, planned, seed) for seed in range(1 + (planned.group[-1] == "d"))]
-        for planned in everything.plan()
+    study = replace(everything.STUDY, effort=_FEW)
+    return {
+        planned.group: [measured(study, planned, seed) for seed in range(1 + (planned.group[-1] == "d"))]
+        for planned in study.plan()
         if planned.group != "gru"
     }
-    patch.undo()
-    return found
 
 
 def test_fifteen_tasks_are_measured_and_shown(fifteen):
@@ -98,16 +95,17 @@ def test_fifteen_tasks_are_measured_and_shown(fifteen):
     assert plastic.arrays["pruning/accuracy"].shape == (8, 15)
     assert "variance/modulation" not in fifteen["leaky-rnn"][0].arrays
     assert "lesions/intact" not in fifteen["mpn-regularised"][0].arrays
-    rows = everything.table(fifteen)
+    rows = everything.STUDY.table(fifteen)
     names = [row.quantity for row in rows]
     assert len(set(names)) == len(names)
     published = {row.quantity: row.published for row in rows if row.published}
     assert published["mpn-regularised: delaydm1 / delaydm2 in one cluster, hidden, stim2 (%)"] == "42.9"
     assert published["mpn: modulation, clusters of task-periods"] == "about 15"
     slow = [f"{group}-{name}" for group in fifteen for name in ("co_membership", "subspaces", "silhouettes")]
-    names = drawn(everything, fifteen, (*slow, "learning", "mpn-states", "mpn-variance"))
+    names = drawn(everything.STUDY, fifteen, (*slow, "learning", "mpn-states", "mpn-variance"))
     assert {"learning", "accuracy", "mpn-variance", "mpn-lesions", "co_membership_table"} <= names
-    assert drawn(everything, {"leaky-rnn": fifteen["leaky-rnn"]}, ("learning",)) == {"learning", "accuracy"}
+    names = drawn(everything.STUDY, {"leaky-rnn": fifteen["leaky-rnn"]}, ("learning",))
+    assert names == {"learning", "accuracy"}
 
 
 def test_the_published_table_is_as_large_as_ours(fifteen):
@@ -125,7 +123,7 @@ def test_a_clustering_survives_being_stored(fifteen):
 
 
 def test_variance_while_passing_is_that_of_all_states_at_once():
-    planned = everything.plan()[0]
+    planned = everything.STUDY.plan()[0]
     agent = agent_of(planned)
     assert isinstance(agent, NetworkAgent)
     found = measures.state_variance(agent, 3, _FEW)[1]
@@ -141,7 +139,7 @@ def test_variance_while_passing_is_that_of_all_states_at_once():
 
 
 def test_outputs_do_not_depend_on_padding_and_order():
-    agent = agent_of(everything.plan()[0])
+    agent = agent_of(everything.STUDY.plan()[0])
     battery = measures.battery_of(agent)
     episodes = battery.sample(np.random.default_rng(0), 9)
     outputs = measures.outputs_of(agent.network, episodes)
@@ -153,7 +151,7 @@ def test_outputs_do_not_depend_on_padding_and_order():
 
 
 def test_a_lesioned_copy_lacks_what_was_taken_away():
-    network = agent_of(everything.plan()[0]).network
+    network = agent_of(everything.STUDY.plan()[0]).network
     blank = Lesion.nothing((8, 8))
     frozen = replace(blank, frozen=np.ones((8, 8), dtype=bool))
     x = torch.randn(7, 2, network.embedding.in_features)
@@ -165,20 +163,20 @@ def test_a_lesioned_copy_lacks_what_was_taken_away():
     assert network.features(x)[0][..., :3].all()
 
 
-def test_one_task_is_measured_and_shown(monkeypatch):
-    monkeypatch.setattr(one_task, "EFFORT", _POINTS)
-    results = {p.group: [measured(one_task, p, seed) for seed in (0, 1)] for p in one_task.plan()[:2]}
+def test_one_task_is_measured_and_shown():
+    study = replace(one_task.STUDY, effort=_POINTS)
+    results = {p.group: [measured(study, p, seed) for seed in (0, 1)] for p in study.plan()[:2]}
     assert "points/tolerance" in results["mpn"][0].metrics
     assert "points/tolerance" not in results["mpn"][1].metrics
-    rows = {row.quantity: row for row in one_task.table(results)}
+    rows = {row.quantity: row for row in one_task.STUDY.table(results)}
     assert rows["mpn: updates to accuracy by angle 0.95"].ours == 50
     assert rows["mpn: share of seeds with accuracy by trial 0.9 within 200 updates"].ours == 1
     assert rows["mpn: fixed points, settled: stable, share"].n == 1
-    assert drawn(one_task, results) == {"learning", "eigenvalues", "answers"}
+    assert drawn(one_task.STUDY, results) == {"learning", "eigenvalues", "answers"}
 
 
 def test_what_was_never_reached_is_not_a_number():
-    planned = one_task.plan()[0]
+    planned = one_task.STUDY.plan()[0]
     run = run_of(planned, agent_of(planned))
     assert np.isnan(updates_to(run, 1.01, "eval/accuracy_trial"))
     assert np.isnan(updates_to(run, 0.5, "eval/accuracy_other"))
@@ -186,7 +184,7 @@ def test_what_was_never_reached_is_not_a_number():
 
 def test_rows_of_m_have_eigenvalues_of_their_own():
     """J is a block for each unit, lambda plus a matrix of rank one: its spectrum can be written down."""
-    planned = one_task.plan()[0]
+    planned = one_task.STUDY.plan()[0]
     agent = agent_of(planned, hidden_size=6)
     held = Held(agent.network)
     observation = np.random.default_rng(0).normal(size=agent.network.embedding.in_features)
@@ -203,7 +201,7 @@ def test_rows_of_m_have_eigenvalues_of_their_own():
 
 
 def test_what_has_settled_is_a_fixed_point():
-    agent = agent_of(one_task.plan()[0])
+    agent = agent_of(one_task.STUDY.plan()[0])
     effort = replace(_POINTS, random=0, settling=4000)
     metrics, arrays = fixed_points(agent.network, agent.task, "delaygo", 0, effort)
     assert metrics["points/settled/residual"] < 1e-6
@@ -211,28 +209,28 @@ def test_what_has_settled_is_a_fixed_point():
     assert arrays["points/delay/eigenvalues"].shape == (8, 2)
 
 
-def test_two_tasks_are_measured_and_shown(monkeypatch):
-    monkeypatch.setattr(two_task, "EFFORT", two_task.TwoTaskEffort(_FEW, _POINTS))
-    (planned,) = two_task.plan()
-    results = {planned.group: [measured(two_task, planned)]}
+def test_two_tasks_are_measured_and_shown():
+    study = replace(two_task.STUDY, effort=two_task.TwoTaskEffort(_FEW, _POINTS))
+    (planned,) = study.plan()
+    results = {planned.group: [measured(study, planned)]}
     arrays = results["mpn"][0].arrays
     assert arrays["variance/hidden"].shape == (6, 8)
     assert arrays["followed/settled/turned"].shape == (1, 3)
-    quantities = [row.quantity for row in two_task.table(results)]
+    quantities = [row.quantity for row in two_task.STUDY.table(results)]
     assert len(set(quantities)) == len(quantities)
     names = {"learning", "mpn-variance", "mpn-fractions", "mpn-followed"}
-    assert drawn(two_task, results) == names
+    assert drawn(two_task.STUDY, results) == names
 
 
-def test_the_ring_battery_is_measured_and_shown(monkeypatch):
-    monkeypatch.setattr(ring, "EFFORT", _FEW)
-    (planned,) = ring.plan()
-    results = {planned.group: [measured(ring, planned)]}
+def test_the_ring_battery_is_measured_and_shown():
+    study = replace(ring.STUDY, effort=_FEW)
+    (planned,) = study.plan()
+    results = {planned.group: [measured(study, planned)]}
     (run,) = results["mpn"]
     assert run.arrays["accuracy/trial"].shape == (20,)
-    quantities = [row.quantity for row in ring.table(results)]
+    quantities = [row.quantity for row in ring.STUDY.table(results)]
     assert len(set(quantities)) == len(quantities) == 7 + 20 + 3 * 6
-    assert drawn(ring, results, ("learning", "accuracy")) == {"learning", "accuracy", "composition"}
+    assert drawn(ring.STUDY, results, ("learning", "accuracy")) == {"learning", "accuracy", "composition"}
 
 
 @pytest.mark.parametrize("task", list(ring.COMPOSITIONS))
@@ -252,6 +250,6 @@ def test_replaced_rules_are_those_that_the_network_sees(task):
 
 def test_networks_that_did_not_learn_here_have_no_curves_to_draw(fifteen):
     shipped = {group: [replace(run, curves={}) for run in runs] for group, runs in fifteen.items()}
-    assert {name for name, _, _ in everything.figures(fifteen)} - {
-        name for name, _, _ in everything.figures(shipped)
+    assert {name for name, _, _ in everything.STUDY.figures(fifteen)} - {
+        name for name, _, _ in everything.STUDY.figures(shipped)
     } == {"learning"}

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import json
-from fnmatch import fnmatch
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks import reproduce as reproducing
-from benchmarks.config import RunConfig
 from benchmarks.results import Results
 from benchmarks.run import run
 from benchmarks.rundir import RunDirectory
-from benchmarks.studies import Planned
-from benchmarks.studies.sensorimotor import learning_to_learn as sensorimotor
+from benchmarks.studies.sensorimotor.learning_to_learn import IN_CONTEXT_TASK, STUDY
 from benchmarks.studies.sensorimotor.measures import Stored
+from benchmarks.studies.study import Planned, merged
 
 _QUICK = {
     "agent": "leaky-softplus",
@@ -23,16 +22,12 @@ _QUICK = {
     "method": "problem-sequence",
     "device": "cpu",
     "eval_episodes": 4,
-    "learner.criterion": 0.4,
-    "learner.window": 4,
-    "learner.learning_rate": 0.003,
-    "learner.max_trials": 300,
-    "learner.num_before": 3,
+    "learner": {"criterion": 0.4, "window": 4, "learning_rate": 0.003, "max_trials": 300, "num_before": 3},
 }
 _PLAN = [
     Planned("full-20ms", {**_QUICK, "updates": 102}),
     *(
-        Planned(group, {**_QUICK, "updates": 5, "learner.perturbation": kind})
+        Planned(group, merged(_QUICK, {"updates": 5, "learner": {"perturbation": kind}}))
         for group, kind in (("control-20ms", "control"), ("ss-20ms", "stimulus"), ("ds-20ms", "decision"))
     ),
     Planned("full-1ms", {**_QUICK, "updates": 102}, seeds=(7,)),  # never run here
@@ -42,7 +37,7 @@ _PLAN = [
             {
                 "agent": agent,
                 "env": "SensorimotorAssociation-block-v0",
-                "env_kwargs": sensorimotor.IN_CONTEXT_TASK,
+                "env_kwargs": IN_CONTEXT_TASK,
                 "device": "cpu",
                 "updates": 2,
                 "eval_episodes": 4,
@@ -53,15 +48,17 @@ _PLAN = [
 ]
 
 
-def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(sensorimotor, "plan", lambda: _PLAN)
+_STUDY = replace(STUDY, plan=lambda: _PLAN)
+
+
+def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path):
     with pytest.raises(ValueError, match=r"no finished run.*leave out --analyse-only"):
-        reproducing.reproduce("sensorimotor", tmp_path, analyse_only=True)
+        reproducing.reproduce(_STUDY, tmp_path, analyse_only=True)
     for planned in _PLAN:
         if planned.group == "full-1ms":
             continue
         run(reproducing.config_of(planned, 0, tmp_path / "sensorimotor"))
-    root = reproducing.reproduce("sensorimotor", tmp_path, reports=False, analyse_only=True)
+    root = reproducing.reproduce(_STUDY, tmp_path, reports=False, analyse_only=True)
     assert not (root / "runs" / "full-1ms").exists()
     rows = {row["quantity"]: row for row in json.loads((root / "table.json").read_text())}
     assert rows["20 ms: largest |V_W perp + V_S perp| (0 by construction)"]["ours"] < 1e-12
@@ -74,25 +71,16 @@ def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path, monkeypatch
     assert rows["in context, gru: share right, trial 12"]["n"] == 1
 
 
-def test_run_types_name_groups(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sensorimotor, "plan", lambda: _PLAN)
-    made: list[str] = []
-    monkeypatch.setattr(
-        reproducing, "config_of", lambda planned, *_: made.append(planned.group) or RunConfig(logdir=tmp_path)
-    )
-    for arguments, groups in (
-        ({"run_type": "Full"}, ["full-20ms", "full-1ms"]),
-        ({"run_type": "Full", "only": "*-20ms"}, ["full-20ms"]),
-        ({"run_type": "DSManifPert"}, ["ds-20ms"]),
-        ({"run_type": "InContext"}, ["block-gru", "block-plastic"]),
+def test_run_types_name_groups(tmp_path, capsys):
+    for only, run_type, groups in (
+        ("*", "Full", ["full-20ms", "full-1ms"]),
+        ("*-20ms", "Full", ["full-20ms"]),
+        ("*", "DSManifPert", ["ds-20ms"]),
+        ("*", "InContext", ["block-gru", "block-plastic"]),
     ):
-        made.clear()
-        with pytest.raises(ValueError, match="no finished run"):
-            reproducing.reproduce("sensorimotor", tmp_path, analyse_only=True, **arguments)
-        assert made == groups
-    monkeypatch.undo()
-    for name in sensorimotor.RUN_TYPES:
-        assert any(fnmatch(p.group, sensorimotor.RUN_TYPES[name]) for p in sensorimotor.plan())
+        assert [planned.group for planned in _STUDY.select(only, run_type)] == groups
+    for name in STUDY.run_types:
+        assert STUDY.select(run_type=name)
     for arguments, message in (
         (["sensorimotor", "--run-type", "full"], "no run type 'full' in 'sensorimotor': it has Full, "),
         (["graph-walk", "--run-type", "Full"], "it has none; name groups with --only"),
@@ -105,13 +93,9 @@ def test_run_types_name_groups(tmp_path, monkeypatch, capsys):
 
 def test_stored_weights_belong_to_the_problems_that_were_met(tmp_path):
     """With the weights stored after a problem, and its images, the right choices are made."""
-    settings = {
-        **_QUICK,
-        "updates": 3,
-        "learner.criterion": 0.05,
-        "learner.window": 30,
-        "learner.max_trials": 4000,
-    }
+    settings = merged(
+        _QUICK, {"updates": 3, "learner": {"criterion": 0.05, "window": 30, "max_trials": 4000}}
+    )
     config = reproducing.config_of(Planned("few", settings), 0, tmp_path)
     run(config)
     found = Results.read(RunDirectory.of(config))

@@ -10,7 +10,7 @@ import plastic_envs
 from benchmarks.config import RunConfig
 from benchmarks.experiments import stimulus_coding as experiment
 from benchmarks.results import Results
-from benchmarks.studies import stimulus_coding as study
+from benchmarks.studies.stimulus_coding import STUDY as study
 from plastic_agents.three_factor import ThreeFactorConfig
 
 
@@ -63,7 +63,6 @@ def test_measurements_and_figures(agent, readout):
 
 def test_the_plan_names_settings_that_exist():
     for planned in study.plan():
-        learner = {k.partition(".")[2]: v for k, v in planned.settings.items() if k.startswith("learner.")}
-        ThreeFactorConfig(**learner)
+        ThreeFactorConfig(**planned.settings["learner"])
         plastic_envs.make_task(planned.settings["env"], **planned.settings["env_kwargs"])
         assert len(planned.seeds) >= 5

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import plastic_agents
-from benchmarks import studies
 from benchmarks.config import RunConfig, differences, from_file
 from benchmarks.experiments import transitive as experiment
 from benchmarks.reproduce import config_of, main, markdown, reproduce
 from benchmarks.results import Results
 from benchmarks.rundir import RunDirectory
 from benchmarks.ship import ship
-from benchmarks.studies import STUDIES, Planned, Row, interval, study
-from benchmarks.studies.transitive import inference as study_of_order
+from benchmarks.studies import STUDIES, study
+from benchmarks.studies.study import Planned, Row, interval, merged
+from benchmarks.studies.transitive import inference
 from benchmarks.studies.transitive.conditions import CONDITIONS
 from benchmarks.studies.transitive.measures import Effort
 from plastic_agents import pretrained
@@ -29,13 +29,13 @@ _FAKE = '''
 """Two groups on a small task; stands in for a published system."""
 import numpy as np
 from matplotlib.figure import Figure
-from benchmarks.studies import Planned, Row
+from benchmarks.studies.study import Planned, Row, Study
 
-DESCRIPTION = "a study that takes a moment"
 QUICK = {
     "env": "TransitiveInference-v0",
     "env_kwargs": {"num_items": 3, "num_train_trials": 2, "num_test_trials": 1},
-    "agent_kwargs": {"hidden_size": 4}, "updates": 2, "eval_episodes": 20, "learner.validation_episodes": 4,
+    "agent_kwargs": {"hidden_size": 4},
+    "updates": 2, "eval_episodes": 20, "learner": {"validation_episodes": 4},
     "method": "actor-critic", "device": "cpu",
 }
 
@@ -45,8 +45,8 @@ def plan():
         Planned("nobody", {"agent": "random", "env": QUICK["env"], "eval_episodes": 20}),
     ]
 
-def measure(group, agent, run):
-    return {"twice": 2 * run.metrics["score"], "undefined": float("nan")}, {"name": np.array(agent.name)}
+def measure(group, agent, run, effort):
+    return {"twice": effort * run.metrics["score"], "undefined": float("nan")}, {"name": np.array(agent.name)}
 
 def table(results):
     return [Row.of(f"{g}: {m}", "0.5", [float(r.metrics[m]) for r in runs])
@@ -54,6 +54,8 @@ def table(results):
 
 def figures(results):
     return [("blank", "Nothing.", Figure(figsize=(1, 1)))]
+
+STUDY = Study("fake", "a study that takes a moment", plan, table, figures, measure, effort=2)
 '''
 
 
@@ -156,7 +158,8 @@ def test_every_study_is_listed_and_says_what_it_would_run(
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     for name in STUDIES:
-        assert f"{name}: {study(name).DESCRIPTION}" in listed
+        assert study(name).name == name
+        assert f"{name}: {study(name).description}" in listed
         for planned in study(name).plan():
             config = config_of(planned, planned.seeds[0], tmp_path, retrain=True)
             assert config.seed == planned.seeds[0]
@@ -176,7 +179,7 @@ def test_shipped_networks_are_those_that_the_studies_would_train(tmp_path: Path)
 
 def test_settings_reach_a_run(tmp_path: Path) -> None:
     planned = Planned(
-        "g", {"agent": "rnn", "agent_kwargs": {"hidden_size": 3}, "learner.batch_size": 7}, (4,)
+        "g", {"agent": "rnn", "agent_kwargs": {"hidden_size": 3}, "learner": {"batch_size": 7}}, (4,)
     )
     config = config_of(planned, 4, tmp_path)
     assert (config.agent, config.seed, config.learner.batch_size) == ("rnn", 4, 7)
@@ -185,10 +188,17 @@ def test_settings_reach_a_run(tmp_path: Path) -> None:
     assert planned.network(4) is None
 
 
+def test_settings_are_merged_key_by_key() -> None:
+    common = {"updates": 3, "learner": {"batch_size": 7, "learning_rate": 0.1}}
+    both = merged(common, {"agent": "gru", "updates": 4, "learner": {"batch_size": 8}})
+    assert both == {"agent": "gru", "updates": 4, "learner": {"batch_size": 8, "learning_rate": 0.1}}
+    assert common["learner"] == {"batch_size": 7, "learning_rate": 0.1}
+
+
 def test_rows_and_intervals() -> None:
     assert interval([0.5]) is None
     low, high = interval([1.0, 2.0, 3.0]) or (0.0, 0.0)
-    assert (low, high) == (pytest.approx(2 - 4.303 / 3**0.5), pytest.approx(2 + 4.303 / 3**0.5))
+    assert (low, high) == (pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5))
     wide = interval(list(np.random.default_rng(0).normal(size=1000))) or (0.0, 0.0)
     assert wide[1] - wide[0] == pytest.approx(2 * 1.96 / 1000**0.5, rel=0.1)
     row = Row.of("size |x|", "0.9", [1.0, 3.0])
@@ -206,9 +216,9 @@ def measured() -> dict[str, list[Results]]:
     """The study's measurements of untrained networks in very few episodes."""
     effort = Effort(share=0.01, representation=30, withheld=12, recoding=12, recoding_steps=2)
     found: dict[str, list[Results]] = {}
-    patch = pytest.MonkeyPatch()
-    patch.setattr(study_of_order, "EFFORT", effort)
-    for planned in study_of_order.plan():
+    measure = replace(inference.STUDY, effort=effort).measurement
+    assert measure is not None
+    for planned in inference.STUDY.plan():
         if planned.group not in ("neuromodulated", "gru-kept"):
             continue
         settings = planned.settings
@@ -219,9 +229,8 @@ def measured() -> dict[str, list[Results]]:
         config = RunConfig(agent=agent.name, env=settings["env"], eval_episodes=20, device="cpu")
         own, arrays = experiment.measure(agent, config)
         run = Results(config, {"accuracy": 0.5, "score": 0.5, **own}, {}, arrays)
-        metrics, more = study_of_order.measure(planned.group, agent, run)
+        metrics, more = measure(planned.group, agent, run)
         found[planned.group] = [replace(run, metrics={**run.metrics, **metrics}, arrays={**arrays, **more})]
-    patch.undo()
     return found
 
 
@@ -238,13 +247,13 @@ def test_every_agent_is_put_through_what_it_can_be(measured: dict[str, list[Resu
 
 
 def test_the_table_and_all_figures_come_of_it(measured: dict[str, list[Results]]) -> None:
-    rows = study_of_order.table(measured)
+    rows = inference.STUDY.table(measured)
     names = [row.quantity for row in rows]
     assert len(set(names)) == len(names)
     for pair in ("CD", "EF", "DE", "AH"):
         assert f"neuromodulated: linking: {pair}" in names
     before = dict(mpl.rcParams)
-    drawn = study_of_order.figures(measured)
+    drawn = inference.STUDY.figures(measured)
     assert len({name for name, _, _ in drawn}) == len(drawn) >= 12
     for _, caption, figure in drawn:
         assert caption.endswith(".")
@@ -252,7 +261,7 @@ def test_the_table_and_all_figures_come_of_it(measured: dict[str, list[Results]]
         assert all(axes.get_title(loc="left") for axes in figure.axes if axes.get_label() != "<colorbar>")
     assert dict(mpl.rcParams) == before
     without = {group: runs for group, runs in measured.items() if group != "neuromodulated"}
-    assert len(study_of_order.figures(without)) == 2
+    assert len(inference.STUDY.figures(without)) == 2
 
 
 def test_the_experiment_draws_what_a_run_stored(measured: dict[str, list[Results]]) -> None:
@@ -275,10 +284,11 @@ def test_the_experiment_draws_what_a_run_stored(measured: dict[str, list[Results
 def test_a_policy_without_a_network_cannot_be_measured(results: Callable[..., Results]) -> None:
     oracle = plastic_agents.make("oracle", "TransitiveInference-v0")
     assert not isinstance(oracle, NetworkAgent)
+    measure = inference.STUDY.measurement
+    assert measure is not None
     with pytest.raises(TypeError, match="measures networks"):
-        study_of_order.measure("x", oracle, results("oracle"))
+        measure("x", oracle, results("oracle"))
 
 
-def test_studies_with_measurements_are_recognised() -> None:
-    assert isinstance(study("transitive-inference"), studies.MeasuringStudy)
-    assert not isinstance(study("graph-walk"), studies.MeasuringStudy)
+def test_studies_without_measurements_have_none() -> None:
+    assert study("graph-walk").measurement is None

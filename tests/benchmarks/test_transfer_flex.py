@@ -15,8 +15,9 @@ from benchmarks.history import Curve
 from benchmarks.reproduce import config_of, reproduce
 from benchmarks.results import Results
 from benchmarks.rundir import RunDirectory
-from benchmarks.studies import STUDIES, Planned, learning_curves
+from benchmarks.studies import STUDIES, learning_curves, study
 from benchmarks.studies.cognitive import flex, integration, transfer
+from benchmarks.studies.study import Planned, Study, merged
 from plastic_agents.base import NetworkAgent
 from plastic_agents.partial import trained_entries
 
@@ -25,28 +26,22 @@ _CONFIGS = Path("benchmarks/configs")
 
 def quick(planned: Planned, updates: int = 4, hidden: int = 6) -> Planned:
     """The same group with next to no training."""
-    settings = {
-        **planned.settings,
+    few = {
         "updates": updates,
         "eval_episodes": 16,
-        "agent_kwargs": {**planned.settings["agent_kwargs"], "hidden_size": hidden},
-        "learner.evaluate_every": 2,
-        "learner.validation_episodes": 8,
-        "learner.batch_size": 4,
+        "agent_kwargs": {"hidden_size": hidden},
+        "learner": {"evaluate_every": 2, "validation_episodes": 8, "batch_size": 4},
     }
+    settings = merged(planned.settings, few)
     start = None if planned.start is None else quick(planned.start, updates, hidden)
     return replace(planned, settings=settings, seeds=tuple(planned.seeds)[:2], start=start)
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, in_this_process: Callable[[], None]) -> None:
-    """The studies with next to no training, in this process."""
-    in_this_process()
-    monkeypatch.setattr(transfer, "PROBE_EPISODES", 16)
-    monkeypatch.setattr(integration, "NUM_SEQUENCES", 4)
-    for module in (transfer, flex, integration):
-        plans = [quick(planned) for planned in module.plan()]
-        monkeypatch.setattr(module, "plan", lambda plans=plans: plans)
+def small(name: str) -> Study:
+    """The study with next to no training and measuring."""
+    whole = study(name)
+    effort = {"transfer": 16, "integration": 4}.get(name)
+    return replace(whole, plan=lambda: [quick(planned) for planned in whole.plan()], effort=effort)
 
 
 def weights_of(root: Path, group: str) -> dict[str, torch.Tensor]:
@@ -56,8 +51,11 @@ def weights_of(root: Path, group: str) -> dict[str, torch.Tensor]:
     return found.network.state_dict()
 
 
-def test_transfer_starts_where_pretraining_ended_and_changes_one_column(small: None, tmp_path: Path) -> None:
-    root = reproduce("transfer", tmp_path, only="fdanti-*", reports=False, seeds=1)
+def test_transfer_starts_where_pretraining_ended_and_changes_one_column(
+    in_this_process: Callable[[], None], tmp_path: Path
+) -> None:
+    in_this_process()
+    root = reproduce(small("transfer"), tmp_path, only="fdanti-*", reports=False, seeds=1)
     # What it starts from has been made with it, and nothing else.
     made = sorted(path.name for path in (root / "runs").iterdir())
     assert made == ["fdanti-leaky-rnn", "fdanti-mpn", "pretrain-fdanti-leaky-rnn", "pretrain-fdanti-mpn"]
@@ -76,29 +74,31 @@ def test_transfer_starts_where_pretraining_ended_and_changes_one_column(small: N
 
 
 def test_a_run_that_cannot_start_is_told_apart_from_others(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_this_process: Callable[[], None], tmp_path: Path
 ) -> None:
-    first = quick(transfer.plan()[0])
-    broken = replace(first, group="broken", settings={**first.settings, "learner.trained": ["nothing"]})
-    second = replace(quick(transfer.plan()[1]), group="fdgo-mpn", start=broken)
-    good = replace(quick(flex.plan()[1]), group="fdgo-leaky-rnn")
-    monkeypatch.setattr(flex, "plan", lambda: [second, good])
+    in_this_process()
+    first, second = small("transfer").plan()[:2]
+    settings = merged(first.settings, {"learner": {"trained": ["nothing"]}})
+    broken = replace(first, group="broken", settings=settings)
+    second = replace(second, group="fdgo-mpn", start=broken)
+    good = replace(small("flex").plan()[1], group="fdgo-leaky-rnn")
+    subject = replace(flex.STUDY, plan=lambda: [second, good])
     with pytest.raises(
         RuntimeError, match=r"2 of 3 runs failed \(broken, seed 0.*fdgo-mpn, seed 0.*no such file"
     ):
-        reproduce("flex", tmp_path, reports=False, seeds=1)
+        reproduce(subject, tmp_path, reports=False, seeds=1)
     assert list(tmp_path.glob("flex/runs/fdgo-leaky-rnn/*/*/seed-0/metrics.json"))
 
 
 def test_only_the_new_rule_input_is_trained() -> None:
-    for planned in transfer.plan():
+    for planned in transfer.STUDY.plan():
         if planned.start is None:
             continue
         settings = planned.settings
         task = plastic_envs.make_task(settings["env"], **settings["env_kwargs"])
         made = plastic_agents.make(settings["agent"], task, device="cpu", **settings["agent_kwargs"])
         assert isinstance(made, NetworkAgent)
-        ((_, mask),) = trained_entries(made.network, settings["learner.trained"]).items()
+        ((_, mask),) = trained_entries(made.network, settings["learner"]["trained"]).items()
         assert mask is not None
         (columns,) = mask.all(0).nonzero().T.tolist()
         assert int(mask.sum()) == 100
@@ -113,8 +113,11 @@ def test_only_the_new_rule_input_is_trained() -> None:
 
 
 @pytest.mark.parametrize("name", ["flex", "integration"])
-def test_studies_give_tables_and_figures(small: None, tmp_path: Path, name: str) -> None:
-    root = reproduce(name, tmp_path, reports=False, seeds=1)
+def test_studies_give_tables_and_figures(
+    in_this_process: Callable[[], None], tmp_path: Path, name: str
+) -> None:
+    in_this_process()
+    root = reproduce(small(name), tmp_path, reports=False, seeds=1)
     rows = (root / "table.md").read_text()
     expected = {
         "flex": (["flex_context", "flex_pair"], "mean validation accuracy in the first 300 updates"),
@@ -136,7 +139,7 @@ def test_plans_and_published_settings_can_be_read(name: str, tmp_path: Path) -> 
 
 
 def test_a_start_is_a_checkpoint_of_the_same_seed(tmp_path: Path) -> None:
-    planned = next(p for p in transfer.plan() if p.start is not None)
+    planned = next(p for p in transfer.STUDY.plan() if p.start is not None)
     assert planned.start is not None
     for retrain in (False, True):
         config = config_of(planned, 3, tmp_path, retrain)
@@ -170,12 +173,13 @@ def test_updates_to_a_threshold_count_the_runs_that_reach_it(results: Callable[.
 
 def test_variance_between_groups() -> None:
     states = np.array([[0.0, 0], [0, 2], [4, 0], [4, 2]], dtype=np.float32)
-    assert integration._between(states, np.array([0, 0, 1, 1])) == pytest.approx(0.8)
-    assert integration._between(states, np.arange(4)) == pytest.approx(1.0)
+    assert integration.between(states, np.array([0, 0, 1, 1])) == pytest.approx(0.8)
+    assert integration.between(states, np.arange(4)) == pytest.approx(1.0)
 
 
 def test_policies_are_not_measured(results: Callable[..., Results]) -> None:
     oracle = plastic_agents.make("oracle", "EvidenceIntegration-v0")
-    for module in (transfer, integration):
+    for subject in (transfer.STUDY, integration.STUDY):
+        assert subject.measurement is not None
         with pytest.raises(TypeError, match="measures networks"):
-            module.measure("fdgo-mpn", oracle, results("oracle"))
+            subject.measurement("fdgo-mpn", oracle, results("oracle"))

@@ -1,4 +1,4 @@
-"""Fifteen tasks in one network: how well, and how they share its units and synapses.
+"""Fifteen tasks in one network: accuracy, and units and synapses that the tasks share.
 
 Published on the multi-plasticity network: clusters of task-periods and what falls into one of them, over 7
 seeds of 300 units. Nothing was published on accuracies and sizes of lesions.
@@ -6,16 +6,14 @@ seeds of 300 units. Nothing was published on accuracies and sizes of lesions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row, metric_row
 from benchmarks.studies.cognitive import figures as draw
 from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES, lesions
 from benchmarks.studies.cognitive.measures import (
@@ -32,73 +30,73 @@ from benchmarks.studies.cognitive.measures import (
     state_variance,
 )
 from benchmarks.studies.cognitive.rows import accuracy_rows
-from benchmarks.studies.learning_curves import have_curves
+from benchmarks.studies.rows import Entry, rows_of
+from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, combined, merged
 from plastic_agents.analysis.cluster_scores import co_membership_table
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.task_variance import PROBED_EPOCHS
 from plastic_agents.base import Agent
 from plastic_agents.networks.mpn import MPN
 
-__all__ = ["DESCRIPTION", "EFFORT", "PAIRS", "PUBLISHED", "figures", "measure", "plan", "table"]
-
-DESCRIPTION = "fifteen cognitive tasks in one network: accuracy, clusters, lesions, shifts of state"
+__all__ = ["PAIRS", "PUBLISHED", "STUDY", "membership"]
 
 # ---- the runs: all settings are here -------------------------------------------------------------------
 
-UPDATES = 25_000
-"""Of every network: some 15 CPU minutes of a multi-plasticity network of 100 units."""
-REGULARISED_SEEDS = 7
-"""Published: 7."""
-REGULARISED_UPDATES = 12_000
-"""Of networks that are there for the clusters of their task-periods: some 8 CPU minutes at 100 units."""
-LARGE_UPDATES = 2_500
-"""Of such networks of the published size, 300 units: some 8 CPU minutes."""
-
-_COMMON: dict[str, Any] = {
+_UPDATES = 25_000  # some 15 CPU minutes of a multi-plasticity network of 100 units
+_COMMON: Settings = {
     "env": "Cognitive-everything-vector-v0",
     "env_kwargs": {"modality_diff": True, "label_strength": True},
     "device": "cpu",
     "eval_episodes": 1500,
     "checkpoint_every": 500,
-    "updates": UPDATES,
-    "learner.batch_size": 32,
-    "learner.mixture": "errors",
-    "learner.evaluate_every": 250,
-    "learner.validation_episodes": 600,
-    "learner.log_every": 50,
+    "updates": _UPDATES,
+    "learner": {
+        "batch_size": 32,
+        "mixture": "errors",
+        "evaluate_every": 250,
+        "validation_episodes": 600,
+        "log_every": 50,
+    },
 }
-# As published: one coefficient for weights and activity, and a loss that is the mean over all entries.
-_PENALTIES: dict[str, Any] = {
-    "learner.weight_penalty": 1e-4,
-    "learner.activity_penalty": 1e-4,
-    "learner.loss_mean": "entries",
+# Networks for the clusters of their task-periods, some 8 CPU minutes each. As published: one coefficient for
+# weights and activity, and a loss that is the mean over all entries.
+_REGULARISED: Settings = {
+    "agent": "mpn",
+    "learner": {"weight_penalty": 1e-4, "activity_penalty": 1e-4, "loss_mean": "entries"},
 }
-# Group -> settings and seeds. Hidden sizes for as many parameters as the first has, 12 501.
-_GROUPS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
-    "mpn": ({"agent": "mpn", "learner.learning_rate": 5e-3}, range(3)),
+# Group -> its own settings, and seeds. Hidden sizes for as many parameters as the first has, 12 501; the last
+# group has the published size.
+_GROUPS: dict[str, tuple[Settings, Sequence[int]]] = {
+    "mpn": ({"agent": "mpn", "learner": {"learning_rate": 5e-3}}, range(3)),
     "leaky-rnn": (
-        {"agent": "leaky-rnn", "agent_kwargs": {"hidden_size": 100}, "learner.learning_rate": 3e-3},
+        {"agent": "leaky-rnn", "agent_kwargs": {"hidden_size": 100}, "learner": {"learning_rate": 3e-3}},
         range(2),
     ),
-    "gru": ({"agent": "gru", "agent_kwargs": {"hidden_size": 52}, "learner.learning_rate": 5e-3}, range(2)),
+    "gru": (
+        {"agent": "gru", "agent_kwargs": {"hidden_size": 52}, "learner": {"learning_rate": 5e-3}},
+        range(2),
+    ),
     "mpn-regularised": (
-        {"agent": "mpn", "learner.learning_rate": 5e-3, "updates": REGULARISED_UPDATES, **_PENALTIES},
-        range(REGULARISED_SEEDS),
+        merged(_REGULARISED, {"updates": 12_000, "learner": {"learning_rate": 5e-3}}),
+        range(7),
     ),
     "mpn-300-regularised": (
-        {
-            "agent": "mpn", "agent_kwargs": {"hidden_size": 300}, "learner.learning_rate": 3e-3,
-            "updates": LARGE_UPDATES, **_PENALTIES,
-        },
+        merged(
+            _REGULARISED,
+            {"agent_kwargs": {"hidden_size": 300}, "updates": 2_500, "learner": {"learning_rate": 3e-3}},
+        ),
         range(3),
     ),
-}  # fmt: skip
-EFFORT = Effort()
-"""How much each network is put through."""
-_CLUSTERS_ONLY = (
-    "mpn-regularised",
-    "mpn-300-regularised",
-)  # groups that are there for the clusters of their task-periods
+}
+_CLUSTERS_ONLY = ("mpn-regularised", "mpn-300-regularised")
+
+
+def _plan() -> list[Planned]:
+    return [
+        Planned(group, merged(_COMMON, own), seeds, shipped=f"everything-{group}-{{seed}}")
+        for group, (own, seeds) in _GROUPS.items()
+    ]
+
 
 # ---- what was published --------------------------------------------------------------------------------
 
@@ -116,106 +114,124 @@ PUBLISHED: dict[str, npt.NDArray[np.float64]] = {
 _ROW_CLUSTERS = {"hidden": "about 6", "modulation": "about 15"}
 
 
-def plan() -> list[Planned]:
-    """The runs; the networks that they made come with the suite."""
-    return [
-        Planned(group, {**_COMMON, **own}, seeds, shipped=f"everything-{group}-{{seed}}")
-        for group, (own, seeds) in _GROUPS.items()
-    ]
+# ---- measurements --------------------------------------------------------------------------------------
 
 
-def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+def _measure(group: str, agent: Agent, run: Results, effort: Effort) -> Measured:
     """Accuracies, variances and their clusters; of plastic networks also lesions and shifts of state."""
     network, battery, seed = network_of(agent), battery_of(agent), run.config.seed
     clusters_only = group in _CLUSTERS_ONLY
-    effort = replace(EFFORT, synapses=not clusters_only)
-    metrics, arrays = accuracies(agent, seed, effort)
-
-    def add(found: tuple[dict[str, float], dict[str, npt.NDArray[Any]]]) -> None:
-        metrics.update(found[0])
-        arrays.update(found[1])
-
-    add(state_variance(agent, seed, effort))
-    add(clusters(arrays, representations_of(network), seed, effort))
+    effort = replace(effort, synapses=not clusters_only)
+    variances = state_variance(agent, seed, effort)
+    metrics, arrays = combined(
+        accuracies(agent, seed, effort),
+        variances,
+        clusters(variances[1], representations_of(network), seed, effort),
+    )
     if clusters_only:
         return metrics, arrays
-    add(shifts(agent, seed, effort))
+    parts = [(metrics, arrays), shifts(agent, seed, effort)]
     if isinstance(network, MPN):
         (layer,) = network.plastic
-        metrics |= shared(arrays, (layer.out_features, layer.in_features), seed)
-        add(lesions(network, battery, arrays, seed, effort))
-    return metrics, arrays
+        parts += [
+            (shared(arrays, (layer.out_features, layer.in_features), seed), {}),
+            lesions(network, battery, arrays, seed, effort),
+        ]
+    return combined(*parts)
 
 
 # ---- the table -----------------------------------------------------------------------------------------
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
-    """What was found, beside what was published; `n` is a number of networks."""
+def _table(results: Groups) -> list[Row]:
+    """Accuracies, clusters, lesions and co-membership; `n` is a number of networks."""
     rows: list[Row] = []
     for group, runs in results.items():
         rows += accuracy_rows(group, runs)
     for group, runs in results.items():
-        rows += _cluster_rows(group, runs) + _lesion_rows(group, runs) + _membership_rows(group, runs)
+        rows += rows_of(runs, f"{group}: ", _cluster_entries(_is_plastic(runs)))
+        rows += _lesion_rows(group, runs) + _membership_rows(group, runs)
     return rows
 
 
-def _cluster_rows(group: str, runs: Sequence[Results]) -> list[Row]:
-    rows: list[Row] = []
-    for kind in REPRESENTATIONS:
-        published = _ROW_CLUSTERS.get(kind, "") if _is_plastic(runs) else ""
-        rows += metric_row(
-            runs, f"{group}: {kind}, clusters of task-periods", f"clusters/{kind}/rows", published
-        )
+def _cluster_entries(is_plastic: bool) -> list[Entry]:
+    published = _ROW_CLUSTERS if is_plastic else {}
+    return [
+        *(
+            (
+                f"{kind}, {text}",
+                published.get(kind, "") if name == "clusters/{}/rows" else "",
+                name.format(kind),
+            )
+            for kind in REPRESENTATIONS
+            for name, text in (
+                ("clusters/{}/rows", "clusters of task-periods"),
+                ("clusters/{}/row_stability", "clusters of task-periods, stability"),
+                ("clusters/{}/columns", "clusters of units"),
+                ("clusters/{}/column_stability", "clusters of units, stability"),
+                ("dimension/{}", "participation ratio, all tasks"),
+                ("dimension_one_task/{}", "participation ratio, one task"),
+            )
+        ),
+        *(
+            (
+                f"synapses of one cluster share their {text}, beyond shuffled ones (share)",
+                "",
+                f"shared/{name}",
+            )
+            for name, text in (
+                ("post", "receiving unit"),
+                ("pre", "sending unit"),
+                ("post_cluster", "cluster of receiving units"),
+                ("pre_cluster", "cluster of sending units"),
+            )
+        ),
+        *(
+            (f"shift of state, {kind}: {text}", "", f"shift/{kind}/{name}")
+            for kind in ("hidden", "modulation", "effective")
+            for name, text in (("r", "r"), ("permuted_p", "p, permuting tasks"))
+        ),
+    ]
+
+
+_LESIONS: Sequence[Entry] = (
+    *(
+        (f"lesions, {kind}: {text}", "", f"lesions/{kind}/{name}")
+        for kind in KINDS
         for name, text in (
-            (f"clusters/{kind}/row_stability", "clusters of task-periods, stability"),
-            (f"clusters/{kind}/columns", "clusters of units"),
-            (f"clusters/{kind}/column_stability", "clusters of units, stability"),
-            (f"dimension/{kind}", "participation ratio, all tasks"),
-            (f"dimension_one_task/{kind}", "participation ratio, one task"),
-        ):
-            rows += metric_row(runs, f"{group}: {kind}, {text}", name)
-    for name, text in (
-        ("post", "receiving unit"),
-        ("pre", "sending unit"),
-        ("post_cluster", "cluster of receiving units"),
-        ("pre_cluster", "cluster of sending units"),
-    ):
-        quantity = f"{group}: synapses of one cluster share their {text}, beyond shuffled ones (share)"
-        rows += metric_row(runs, quantity, f"shared/{name}")
-    for kind in ("hidden", "modulation", "effective"):
-        for name, text in (("r", "r"), ("permuted_p", "p, permuting tasks")):
-            rows += metric_row(runs, f"{group}: shift of state, {kind}: {text}", f"shift/{kind}/{name}")
-    return rows
+            ("largest", "largest effect on a task"),
+            ("mean", "mean effect"),
+            ("tuning_r", "alike in tuning and in harm, r"),
+            ("size_r", "size and effect, r"),
+        )
+    ),
+    ("lesions, zero_W and freeze_M: r of effects", "", "lesions/modes_r"),
+    ("lesions, pairs against sums: slope", "", "lesions/pairs_slope"),
+    ("lesions, pairs against sums: r", "", "lesions/pairs_r"),
+    ("nothing frozen: bits of outputs changed", "0", "freeze_nothing/changed_bits"),
+)
 
 
 def _lesion_rows(group: str, runs: Sequence[Results]) -> list[Row]:
     runs = [run for run in runs if "lesions/intact" in run.arrays]
     if not runs:
         return []
-    rows: list[Row] = []
-    for kind in KINDS:
-        for name, text in (("largest", "largest effect on a task"), ("mean", "mean effect")):
-            rows += metric_row(runs, f"{group}: lesions, {kind}: {text}", f"lesions/{kind}/{name}")
-        for name, text in (("tuning_r", "alike in tuning and in harm, r"), ("size_r", "size and effect, r")):
-            rows += metric_row(runs, f"{group}: lesions, {kind}: {text}", f"lesions/{kind}/{name}")
-    rows += metric_row(runs, f"{group}: lesions, zero_W and freeze_M: r of effects", "lesions/modes_r")
-    rows += metric_row(runs, f"{group}: lesions, pairs against sums: slope", "lesions/pairs_slope")
-    rows += metric_row(runs, f"{group}: lesions, pairs against sums: r", "lesions/pairs_r")
-    rows += metric_row(
-        runs, f"{group}: nothing frozen: bits of outputs changed", "freeze_nothing/changed_bits", "0"
+    battery = draw.battery(runs[0])
+    delayed = battery.settings.names.index("delaygo")
+    chance = f"chance ({battery.chance_by_component[delayed]:g})"
+    frozen, pruned = (
+        np.stack([run.arrays[name] for run in runs]) for name in ("freeze_all/accuracy", "pruning/accuracy")
     )
-    names = draw.battery(runs[0]).settings.names
-    frozen = np.stack([run.arrays["freeze_all/accuracy"] for run in runs])
-    delayed = names.index("delaygo")
-    chance = draw.battery(runs[0]).chance_by_component[delayed]
-    spoken = f"chance ({chance:g})"
-    rows.append(Row.of(f"{group}: all of M frozen: delaygo", spoken, frozen[:, delayed].tolist()))
-    rows.append(Row.of(f"{group}: all of M frozen: mean of tasks", "", frozen.mean(1).tolist()))
-    for place, share in enumerate(PRUNED_SHARES):
-        pruned = [float(run.arrays["pruning/accuracy"][place].mean()) for run in runs]
-        rows.append(Row.of(f"{group}: {100 * share:g} % of weights pruned: mean of tasks", "", pruned))
-    return rows
+    title = f"{group}: all of M frozen"
+    return [
+        *rows_of(runs, f"{group}: ", _LESIONS),
+        Row.of(f"{title}: delaygo", chance, frozen[:, delayed].tolist()),
+        Row.of(f"{title}: mean of tasks", "", frozen.mean(1).tolist()),
+        *(
+            Row.of(f"{group}: {100 * share:g} % of weights pruned: mean of tasks", "", each.mean(1).tolist())
+            for share, each in zip(PRUNED_SHARES, pruned.swapaxes(0, 1), strict=True)
+        ),
+    ]
 
 
 def _is_plastic(runs: Sequence[Results]) -> bool:
@@ -235,18 +251,16 @@ def _membership_rows(group: str, runs: Sequence[Results]) -> list[Row]:
     """The table of co-membership; the published one is of regularised networks."""
     if not _is_plastic(runs):
         return []
-    found = membership(runs)
+    table = membership(runs)
     rows: list[Row] = []
     for kind in REPRESENTATIONS:
         for i, pair in enumerate(PAIRS):
             for j, epoch in enumerate(PROBED_EPOCHS):
-                if np.isnan(found[kind][i, j]):
-                    continue
-                quantity = f"{group}: {' / '.join(pair)} in one cluster, {kind}, {epoch} (%)"
-                rows.append(
-                    Row(quantity, f"{PUBLISHED[kind][i, j]:g}", float(found[kind][i, j]), None, len(runs))
-                )
-    ours, theirs = (np.concatenate([t[kind].ravel() for kind in REPRESENTATIONS]) for t in (found, PUBLISHED))
+                value = float(table[kind][i, j])
+                if not np.isnan(value):
+                    quantity = f"{group}: {' / '.join(pair)} in one cluster, {kind}, {epoch} (%)"
+                    rows.append(Row(quantity, f"{PUBLISHED[kind][i, j]:g}", value, None, len(runs)))
+    ours, theirs = (np.concatenate([t[kind].ravel() for kind in REPRESENTATIONS]) for t in (table, PUBLISHED))
     known = ~np.isnan(ours) & ~np.isnan(theirs)
     ours, theirs = ours[known], theirs[known]
     for quantity, value in (
@@ -260,8 +274,8 @@ def _membership_rows(group: str, runs: Sequence[Results]) -> list[Row]:
 
 # ---- figures -------------------------------------------------------------------------------------------
 
-_OF_ONE: tuple[tuple[str, str, str, Any], ...] = (
-    # name, what a run must have stored, caption, how it is drawn
+# Of one network: name, an array that the figure needs, caption, function.
+_OF_ONE: Sequence[tuple[str, str, str, Callable[[Results], Figure]]] = (
     (
         "variance",
         "clusters/hidden/columns/labels",
@@ -302,36 +316,33 @@ _OF_ONE: tuple[tuple[str, str, str, Any], ...] = (
 )
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+def _figures(results: Groups) -> list[Drawn]:
     """Learning, if there was any here, accuracies, the first plastic network's maps, co-membership."""
-    drawn = []
-    if have_curves(results, "eval/accuracy_trial"):
-        caption = "Accuracy on the validation split while learning (thin: networks; bands: standard error)."
-        goals = {"accuracy_trial": 0.97, "accuracy_angle": 0.97}
-        drawn.append(("learning", caption, draw.learning(results, goals, UPDATES // 10)))
-    drawn.append(
-        (
-            "accuracy",
-            "Accuracy on fresh trials by task, by the ring dialect's rule for each trial and by the compact "
-            "measure; dots are networks.",
-            draw.accuracy_by_task(results),
-        )
+    caption = "Accuracy on the validation split while learning (thin: networks; bands: standard error)."
+    drawn = draw.learning_here(
+        results, caption, {"accuracy_trial": 0.97, "accuracy_angle": 0.97}, _UPDATES // 10
     )
+    caption = (
+        "Accuracy on fresh trials by task, by the ring dialect's rule for each trial and by the compact "
+        "measure; dots are networks."
+    )
+    drawn.append(("accuracy", caption, draw.accuracy_by_task(results)))
     tables = {"published": PUBLISHED}
     for group, runs in results.items():
         if not _is_plastic(runs):
             continue
-        for name, needed, caption, function in () if group in _CLUSTERS_ONLY else _OF_ONE:
-            if needed in runs[0].arrays:
-                drawn.append((f"{group}-{name}", f"{caption} ({runs[0].label}).", function(runs[0])))
-        drawn.append(
-            (
-                f"{group}-co_membership",
-                "Share of networks in which two task-periods are in one cluster, in the order of the first "
-                "network's tree.",
-                draw.co_membership_maps(runs),
-            )
+        first = runs[0]
+        if group not in _CLUSTERS_ONLY:
+            drawn += [
+                (f"{group}-{name}", f"{caption} ({first.label}).", function(first))
+                for name, array, caption, function in _OF_ONE
+                if array in first.arrays
+            ]
+        caption = (
+            "Share of networks in which two task-periods are in one cluster, in the order of the first "
+            "network's tree."
         )
+        drawn.append((f"{group}-co_membership", caption, draw.co_membership_maps(runs)))
         tables[group] = membership(runs)
     if len(tables) > 1:
         caption = (
@@ -340,3 +351,14 @@ def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Fi
         )
         drawn.append(("co_membership_table", caption, draw.co_membership_tables(tables, PAIRS)))
     return drawn
+
+
+STUDY = Study(
+    "everything",
+    "fifteen cognitive tasks in one network: accuracy, clusters, lesions, shifts of state",
+    _plan,
+    _table,
+    _figures,
+    _measure,
+    effort=Effort(),
+)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import plastic_envs
@@ -13,7 +14,8 @@ from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
 from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES
 from benchmarks.studies.cognitive.measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
-from benchmarks.studies.learning_curves import draw_curve
+from benchmarks.studies.learning_curves import draw_curve, have_curves
+from benchmarks.studies.study import Drawn, Groups
 from plastic_agents.analysis import multitask_plots as plots
 from plastic_agents.analysis.cluster_scores import co_membership
 from plastic_agents.analysis.task_variance import (
@@ -33,6 +35,7 @@ __all__ = [
     "followed",
     "fractions",
     "learning",
+    "learning_here",
     "lesion_matrices",
     "pruning",
     "responses",
@@ -44,7 +47,13 @@ __all__ = [
     "variance_maps",
 ]
 
-_SPOKEN = {
+_SETS = {
+    "stimulus": "Stimulus on",
+    "delay": "From the delay's end",
+    "settled": "After a long delay",
+    "random": "From random M",
+}
+_TITLES = _SETS | {
     "inputs": "Embedding",
     "hidden": "Hidden units",
     "modulation": "Modulation M",
@@ -57,13 +66,6 @@ _KIND = {
     "zero_W": "Synapses without W",
     "freeze_M": "Synapses without plasticity",
 }
-_SETS = {
-    "stimulus": "Stimulus on",
-    "delay": "From the delay's end",
-    "settled": "After a long delay",
-    "random": "From random M",
-}
-
 _MOST_BOUNDS = 20  # clusters of synapses whose bounds are drawn; more would hide what they bound
 
 
@@ -77,12 +79,33 @@ def battery(run: Results) -> CognitiveBattery:
 def row_labels(runs: Sequence[Results], kind: str) -> npt.NDArray[np.int64]:
     """Clusters of the task-periods in a representation, (runs, R); (0, R) if none was measured."""
     name = f"clusters/{kind}/rows/labels"
-    found = [run.arrays[name] for run in runs if name in run.arrays]
-    return np.stack(found).astype(np.int64) if found else np.zeros((0, 0), dtype=np.int64)
+    labels = [run.arrays[name] for run in runs if name in run.arrays]
+    return np.stack(labels).astype(np.int64) if labels else np.zeros((0, 0), dtype=np.int64)
+
+
+def _panels(
+    run: Results, kinds: Iterable[str], array: str, width: float, height: float, beside: float = 0.0
+) -> tuple[Figure, dict[str, Axes]]:
+    """One row of panels, by representation or the like.
+
+    Args:
+        run: A run.
+        kinds: Names of the panels.
+        array: Name of an array, `{}` standing for the kind; kinds without this array have no panel.
+        width: Of a panel, in inches.
+        height: Of the figure.
+        beside: Further width of the figure.
+    """
+    stored = [kind for kind in kinds if array.format(kind) in run.arrays]
+    figure = Figure(figsize=(beside + width * len(stored), height), layout="constrained")
+    panels = dict(zip(stored, figure.subplots(1, len(stored), squeeze=False)[0], strict=True))
+    for kind, axes in panels.items():
+        axes.set_title(_TITLES.get(kind, kind))
+    return figure, panels
 
 
 @styled
-def learning(groups: Mapping[str, Sequence[Results]], goals: Mapping[str, float], first: int = 0) -> Figure:
+def learning(groups: Groups, goals: Mapping[str, float], first: int = 0) -> Figure:
     """Accuracies on the validation split while networks learn.
 
     Args:
@@ -106,8 +129,15 @@ def learning(groups: Mapping[str, Sequence[Results]], goals: Mapping[str, float]
     return figure
 
 
+def learning_here(groups: Groups, caption: str, goals: Mapping[str, float], first: int) -> list[Drawn]:
+    """The figure `learning`, if any of the runs has curves to draw."""
+    if not have_curves(groups, "eval/accuracy_trial"):
+        return []
+    return [("learning", caption, learning(groups, goals, first))]
+
+
 @styled
-def accuracy_by_task(groups: Mapping[str, Sequence[Results]]) -> Figure:
+def accuracy_by_task(groups: Groups) -> Figure:
     """Accuracy by trial of every task, by group; dots are networks."""
     names = battery(next(iter(groups.values()))[0]).settings.names
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
@@ -133,11 +163,9 @@ def accuracy_by_task(groups: Mapping[str, Sequence[Results]]) -> Figure:
 def variance_maps(run: Results) -> Figure:
     """Normalised task-period variance of embedding, hidden units and M, sorted by clusters."""
     names = [str(row) for row in periods_of(battery(run))]
-    kinds = [kind for kind in REPRESENTATIONS if f"clusters/{kind}/columns/labels" in run.arrays]
     height = max(3.0, 1.6 + 0.125 * len(names))
-    figure = Figure(figsize=(1.0 + 5.2 * len(kinds), height), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=True):
+    figure, panels = _panels(run, REPRESENTATIONS, "clusters/{}/columns/labels", 5.2, height, 1.0)
+    for kind, axes in panels.items():
         rows = unpacked(run.arrays, f"clusters/{kind}/rows")
         columns = unpacked(run.arrays, f"clusters/{kind}/columns")
         labels, order = columns.labels, columns.order
@@ -149,21 +177,20 @@ def variance_maps(run: Results) -> Figure:
         image = plots.draw_variance_map(
             axes, values, names, rows.labels, rows.order, labels, order, _COLUMN[kind]
         )
-        axes.set_title(_SPOKEN[kind])
-    figure.colorbar(image, ax=list(panels), shrink=0.6, label="variance / unit's largest")
+    figure.colorbar(image, ax=list(panels.values()), shrink=0.6, label="variance / unit's largest")
     return figure
 
 
 @styled
 def silhouettes(run: Results) -> Figure:
-    """How the numbers of clusters were chosen."""
+    """Silhouettes by number of clusters, from which that number was chosen."""
     figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, part, title in zip(panels, ("rows", "columns"), ("Task-periods", "Units"), strict=True):
         for kind, colour in zip(REPRESENTATIONS, COLOURS, strict=False):
             if f"clusters/{kind}/{part}/labels" in run.arrays:
-                found = unpacked(run.arrays, f"clusters/{kind}/{part}")
-                plots.draw_silhouettes(axes, found, colour, _SPOKEN[kind])
+                clustering = unpacked(run.arrays, f"clusters/{kind}/{part}")
+                plots.draw_silhouettes(axes, clustering, colour, _TITLES[kind])
         axes.set_title(title)
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + 0.45 * (high - low))  # room for the legend
@@ -174,18 +201,18 @@ def silhouettes(run: Results) -> Figure:
 def lesion_matrices(run: Results) -> Figure:
     """Effect of every cluster's lesion on every task, beyond random lesions of its size."""
     tasks = battery(run).settings.names
-    kinds = [kind for kind in KINDS if f"lesions/{kind}/accuracy" in run.arrays]
-    figure = Figure(figsize=(3.6 * len(kinds) + 0.6, 5.4), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    effects = {k: run.arrays[f"lesions/{k}/control"] - run.arrays[f"lesions/{k}/accuracy"] for k in kinds}
+    figure, panels = _panels(run, KINDS, "lesions/{}/accuracy", 3.6, 5.4, 0.6)
+    effects = {k: run.arrays[f"lesions/{k}/control"] - run.arrays[f"lesions/{k}/accuracy"] for k in panels}
     limit = max(float(np.abs(effect).max()) for effect in effects.values())
-    for axes, kind in zip(panels, kinds, strict=True):
+    for kind, axes in panels.items():
         sizes = run.arrays[f"lesions/{kind}/size"]
         labels = [f"{number} ({size})" for number, size in enumerate(sizes)]
         image = plots.draw_lesion_matrix(axes, effects[kind], labels, tasks, max(limit, 1e-9))
         axes.set_title(_KIND[kind], fontsize=9)
-    panels[0].set_ylabel("cluster (its size)")
-    figure.colorbar(image, ax=list(panels), shrink=0.7, label="share right lost, beyond random lesions")
+    next(iter(panels.values())).set_ylabel("cluster (its size)")
+    figure.colorbar(
+        image, ax=list(panels.values()), shrink=0.7, label="share right lost, beyond random lesions"
+    )
     return figure
 
 
@@ -214,12 +241,9 @@ def pruning(run: Results) -> Figure:
 @styled
 def shift(run: Results) -> Figure:
     """State-space shift of h, M and W * M."""
-    kinds = [k for k in ("hidden", "modulation", "effective") if f"shift/{k}/line" in run.arrays]
-    figure = Figure(figsize=(4.0 * len(kinds), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind, colour in zip(panels, kinds, COLOURS, strict=False):
+    figure, panels = _panels(run, ("hidden", "modulation", "effective"), "shift/{}/line", 4.0, 3.6)
+    for (kind, axes), colour in zip(panels.items(), COLOURS, strict=False):
         plots.draw_state_shift(axes, unpacked_shift(run.arrays, kind), colour)
-        axes.set_title(_SPOKEN[kind])
         axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
         axes.legend(loc="upper left")
     return figure
@@ -229,19 +253,17 @@ def shift(run: Results) -> Figure:
 def states(run: Results) -> Figure:
     """States at the last step of fixation on two principal components."""
     names = battery(run).settings.names
-    kinds = [kind for kind in ("hidden", "modulation") if f"states/{kind}" in run.arrays]
-    figure = Figure(figsize=(1.6 + 4.4 * len(kinds), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=True):
+    figure, panels = _panels(run, ("hidden", "modulation"), "states/{}", 4.4, 4.4, 1.6)
+    for kind, axes in panels.items():
         scores = run.arrays[f"states/{kind}"]
         of_trial = [name for name in names for _ in range(len(scores) // len(names))]
         plots.draw_states(axes, scores, of_trial, run.arrays[f"states_shares/{kind}"].tolist())
-        axes.set_title(_SPOKEN[kind])
         for name in list(axes.texts):  # which may stand apart from its points
             place = scores[[task == name.get_text() for task in of_trial]].mean(0)
             axes.plot(*zip(place, name.get_position(), strict=True), color=GREY, linewidth=0.5, zorder=1)
-        if kind != kinds[-1]:
-            axes.get_legend().remove()
+        legend = axes.get_legend()
+        if legend and kind != list(panels)[-1]:
+            legend.remove()
     return figure
 
 
@@ -249,14 +271,12 @@ def states(run: Results) -> Figure:
 def subspaces(run: Results) -> Figure:
     """Share of each task's variance in the four leading directions of each other task."""
     names = battery(run).settings.names
-    kinds = [kind for kind in REPRESENTATIONS if f"subspace/{kind}" in run.arrays]
-    figure = Figure(figsize=(1.0 + 4.2 * len(kinds), 5.2), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=True):
+    figure, panels = _panels(run, REPRESENTATIONS, "subspace/{}", 4.2, 5.2, 1.0)
+    for kind, axes in panels.items():
         image = plots.draw_co_membership(axes, 100 * run.arrays[f"subspace/{kind}"], names)
-        axes.set_title(_SPOKEN[kind])
-        axes.set(xlabel="variance of", ylabel="directions of" if kind == kinds[0] else "")
-    figure.colorbar(image, ax=list(panels), shrink=0.7, label="share of variance (%)")
+        axes.set_xlabel("variance of")
+    next(iter(panels.values())).set_ylabel("directions of")
+    figure.colorbar(image, ax=list(panels.values()), shrink=0.7, label="share of variance (%)")
     return figure
 
 
@@ -264,15 +284,12 @@ def subspaces(run: Results) -> Figure:
 def co_membership_maps(runs: Sequence[Results]) -> Figure:
     """Per cent of networks in which two task-periods fall into one cluster; order of the first network."""
     names = [str(row) for row in periods_of(battery(runs[0]))]
-    kinds = [kind for kind in REPRESENTATIONS if len(row_labels(runs, kind))]
-    figure = Figure(figsize=(1.2 + 5.6 * len(kinds), 6.2), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=True):
+    figure, panels = _panels(runs[0], REPRESENTATIONS, "clusters/{}/rows/labels", 5.6, 6.2, 1.2)
+    for kind, axes in panels.items():
         order = unpacked(runs[0].arrays, f"clusters/{kind}/rows").order
         percent = co_membership(row_labels(runs, kind))
         image = plots.draw_co_membership(axes, percent, names, order)
-        axes.set_title(_SPOKEN[kind])
-    figure.colorbar(image, ax=list(panels), shrink=0.6, label=f"% of {len(runs)} networks")
+    figure.colorbar(image, ax=list(panels.values()), shrink=0.6, label=f"% of {len(runs)} networks")
     return figure
 
 
@@ -289,8 +306,8 @@ def co_membership_tables(
     figure = Figure(figsize=(1.8 + 3.6 * len(tables), 5.4), layout="constrained")
     panels = figure.subplots(len(REPRESENTATIONS), len(tables), squeeze=False, sharex=True, sharey=True)
     for row, kind in enumerate(REPRESENTATIONS):
-        for column, (name, found) in enumerate(tables.items()):
-            axes, values = panels[row, column], found[kind]
+        for column, (name, table) in enumerate(tables.items()):
+            axes, values = panels[row, column], table[kind]
             image = axes.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
             for i, j in np.argwhere(~np.isnan(values)):
                 colour = "white" if values[i, j] < 55 else "black"
@@ -298,7 +315,7 @@ def co_membership_tables(
             axes.set_xticks(range(len(PROBED_EPOCHS)), PROBED_EPOCHS)
             axes.set_yticks(range(len(pairs)), [f"{a} / {b}" for a, b in pairs], fontsize=7)
             axes.grid(visible=False)
-            axes.set_title(f"{name}: {_SPOKEN[kind]}", fontsize=9)
+            axes.set_title(f"{name}: {_TITLES[kind]}", fontsize=9)
     figure.colorbar(image, ax=panels, shrink=0.6, label="% of networks in one cluster")
     return figure
 
@@ -309,24 +326,21 @@ def co_membership_tables(
 @styled
 def eigenvalues(run: Results, tolerance: float) -> Figure:
     """Leading eigenvalues at the fixed points of each set."""
-    kinds = [kind for kind in _SETS if f"points/{kind}/eigenvalues" in run.arrays]
-    figure = Figure(figsize=(3.9 * len(kinds), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=True):
-        plots.draw_eigenvalues(axes, list(run.arrays[f"points/{kind}/eigenvalues"]), tolerance)
-        # The outlines of circles are no use where all is between 0.9 and 1.1.
+    figure, panels = _panels(run, _SETS, "points/{}/eigenvalues", 3.9, 3.2)
+    for kind, axes in panels.items():
         values = run.arrays[f"points/{kind}/eigenvalues"]
+        plots.draw_eigenvalues(axes, list(values), tolerance)
+        # The outlines of circles are no use where all is between 0.9 and 1.1.
         reach = max(0.02, 1.2 * float(np.abs(values.imag).max()), 1.2 * float(np.abs(values.real - 1).max()))
         if reach < 0.5:
             axes.set(xlim=(1 - reach, 1 + reach), ylim=(-reach, reach))
         axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), fontsize=7)
-        axes.set_title(_SETS[kind])
     return figure
 
 
 @styled
 def responses(run: Results) -> Figure:
-    """What would be answered from the fixed points, against the right response."""
+    """Answers from the fixed points, against the right response."""
     kinds = [kind for kind in ("stimulus", "delay", "settled") if f"points/{kind}/response" in run.arrays]
     figure = Figure(figsize=(4.6, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -369,18 +383,17 @@ def followed(runs: Sequence[Results]) -> Figure:
 @styled
 def fractions(runs: Sequence[Results]) -> Figure:
     """Fractional variance (V1 - V2) / (V1 + V2) of two tasks, summed over their periods."""
-    kinds = [kind for kind in REPRESENTATIONS if f"variance/{kind}" in runs[0].arrays]
-    figure = Figure(figsize=(3.4 * len(kinds), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+    figure, panels = _panels(runs[0], REPRESENTATIONS, "variance/{}", 3.4, 3.2)
     names = battery(runs[0]).settings.names
     rows = periods_of(battery(runs[0]))
-    for axes, kind in zip(panels, kinds, strict=True):
+    for kind, axes in panels.items():
         for run, colour in zip(runs, COLOURS, strict=False):
             values = np.asarray(run.arrays[f"variance/{kind}"], dtype=np.float64)
             one, other = (values[[r.task == name for r in rows]].sum(0) for name in names)
             shares, edges = fractional_histogram(fractional_variance(one, other))
             axes.stairs(shares, edges, color=colour, linewidth=1.4, label=f"seed {run.config.seed}")
-        axes.set(title=_SPOKEN[kind], xlabel=f"only {names[1]}  <  0  <  only {names[0]}")
-    panels[0].set_ylabel("share of units")
-    panels[0].legend()
+        axes.set_xlabel(f"only {names[1]}  <  0  <  only {names[0]}")
+    first = next(iter(panels.values()))
+    first.set_ylabel("share of units")
+    first.legend()
     return figure

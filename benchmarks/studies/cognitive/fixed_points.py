@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator
-from benchmarks.studies import Measured
 from benchmarks.studies.cognitive.measures import trials_of
+from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.fixed_points import (
     FixedPoints,
     Search,
@@ -166,7 +166,7 @@ def fixed_points(
     size = float(np.linalg.norm(delay, axis=(1, 2)).mean())
     angles = np.degrees(probe.episodes.facts["response_angle"])
     metrics: dict[str, float] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {"points/right": angles}
+    arrays: Arrays = {"points/right": angles}
     metrics["points/tolerance"] = held.tolerance
     waiting, go = seen[probe.delay_end, 0], seen[probe.response, 0]
     ends = held.settled(np.broadcast_to(waiting, (len(delay), len(waiting))), delay, effort.settling)
@@ -206,7 +206,7 @@ def _described(
     kinds = [stability(v, held.tolerance) for v in values]
     moved = np.linalg.norm(points.points - starts, axis=(1, 2)) / np.linalg.norm(starts, axis=(1, 2))
     response = _direction(held.answer(go, points.points))
-    arrays: dict[str, npt.NDArray[Any]] = {
+    arrays: Arrays = {
         "residual": points.residual,
         "accepted": points.accepted,
         "moved": moved,

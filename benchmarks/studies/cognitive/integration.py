@@ -7,7 +7,7 @@ but at least 1000 updates), but on fresh sequences at every update and without t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,46 +17,56 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row, network_agent
 from benchmarks.studies.learning_curves import draw_curve, reach_row
+from benchmarks.studies.rows import Entry, rows_of
+from benchmarks.studies.study import (
+    Arrays,
+    Drawn,
+    Groups,
+    Measured,
+    Planned,
+    Row,
+    Settings,
+    Study,
+    merged,
+    network_agent,
+)
 from plastic_agents.analysis.subspaces import principal_basis, state_dimension
 from plastic_agents.base import Agent, NetworkAgent
 from plastic_agents.networks.mpn import MPN
 from plastic_envs.core import Episodes
 
-__all__ = ["DESCRIPTION", "figures", "measure", "plan", "table"]
+__all__ = ["STUDY", "between"]
 
-DESCRIPTION = "integration of evidence of three classes: a multi-plasticity network counts in its modulations"
-
-NUM_SEQUENCES = 100
-"""Test sequences whose states are looked at."""
-
-_REACHED = 0.98
+_SEQUENCES = 100  # test sequences whose states are measured
+_GOAL = 0.98
 _SEEDS = (0, 1, 2)
-_COMMON: dict[str, Any] = {
+_COMMON: Settings = {
     "env": "EvidenceIntegration-v0",
     "device": "cpu",
     "eval_episodes": 4000,
     "updates": 3000,
-    "learner.batch_size": 64,
-    "learner.learning_rate": 1e-3,
-    "learner.schedule": "constant",
-    "learner.max_grad_norm": 10.0,
-    "learner.evaluate_every": 25,
-    "learner.validation_episodes": 500,
-    "learner.stop_score": _REACHED,
-    "learner.stop_after": 1000,
+    "learner": {
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "max_grad_norm": 10.0,
+        "evaluate_every": 25,
+        "validation_episodes": 500,
+        "stop_score": _GOAL,
+        "stop_after": 1000,
+    },
 }
 # No embedding and no bounds on M; lambda and eta are single numbers, both trained.
 _PLASTIC = {"hidden_size": 100, "embedding_size": 0, "bounds": None, "lambda_trained": True}
-_AGENTS: dict[str, dict[str, Any]] = {
+_AGENTS: dict[str, Settings] = {
     "mpn": {"agent": "mpn", "agent_kwargs": _PLASTIC},
     "mpn-deep": {"agent": "mpn", "agent_kwargs": {**_PLASTIC, "depth": 2}},
     "mpn-additive": {"agent": "mpn", "agent_kwargs": {**_PLASTIC, "plasticity": "additive"}},
     "gru": {"agent": "gru", "agent_kwargs": {"hidden_size": 100}},
     "leaky-rnn": {"agent": "leaky-rnn", "agent_kwargs": {"hidden_size": 100}},
 }
-_SPOKEN = {
+_TITLES = {
     "mpn": "two-layer MPN",
     "mpn-deep": "three-layer MPN",
     "mpn-additive": "two-layer MPN, additive",
@@ -64,37 +74,36 @@ _SPOKEN = {
     "leaky-rnn": "leaky-rnn",
 }
 _ACCURACY = {"mpn": "0.998", "mpn-deep": "0.998"}
-_DIMENSION = {"mpn": {0: "3.5"}, "mpn-deep": {0: "3.3", 1: "3.6"}}
+_DIMENSION = {("mpn", "hidden 1"): "3.5", ("mpn-deep", "hidden 1"): "3.3", ("mpn-deep", "hidden 2"): "3.6"}
 _UPDATES = {"mpn-deep": "under 500 (for 100 %)"}
 
 
-def plan() -> list[Planned]:
-    """The runs."""
-    return [Planned(group, {**_COMMON, **settings}, _SEEDS) for group, settings in _AGENTS.items()]
+def _plan() -> list[Planned]:
+    return [Planned(group, merged(_COMMON, settings), _SEEDS) for group, settings in _AGENTS.items()]
 
 
 # ---- measuring ---------------------------------------------------------------------------------------
 
 
-def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+def _measure(group: str, agent: Agent, run: Results, effort: int) -> Measured:
     """Dimension of activity and modulation, and what sets them apart, in test sequences."""
     agent = network_agent(agent)
     task = agent.task.with_split("test")
-    episodes = task.sample(np.random.default_rng(run.config.seed), NUM_SEQUENCES)
+    episodes = task.sample(np.random.default_rng(run.config.seed), effort)
     tokens = np.asarray(episodes.step_facts["token"]).T  # (S, T)
     classes = episodes.facts["counts"].shape[1]
     counts = np.cumsum(tokens[:, :, None] == np.arange(classes), axis=1)  # (S, T, classes), so far
-    # Which class leads; -1 while several do. The number of the class, and its lead over the next.
+    # The class that leads, and its lead over the next; -1 while several lead.
     ordered = np.sort(counts, axis=2)
     lead = ordered[..., -1] - ordered[..., -2]
     leader = np.where(lead > 0, counts.argmax(2), -1)
     metrics: dict[str, float] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {"tokens": tokens, "leader": leader, "lead": lead}
+    arrays: Arrays = {"tokens": tokens, "leader": leader, "lead": lead}
     for name, states in _states(agent, episodes).items():
         flat = states.reshape(-1, states.shape[-1])
         metrics[f"{name}/dimension"] = state_dimension(flat)
         for what, groups in (("token", tokens), ("leader", leader)):
-            metrics[f"{name}/by_{what}"] = _between(flat, groups.ravel())
+            metrics[f"{name}/by_{what}"] = between(flat, groups.ravel())
         centred = flat - flat.mean(0)
         arrays[f"{name}/scores"] = (centred @ principal_basis(flat, 2)).reshape(*tokens.shape, 2)
     return metrics, arrays
@@ -107,15 +116,15 @@ def _states(agent: NetworkAgent, episodes: Episodes) -> dict[str, npt.NDArray[np
     if not isinstance(agent.network, MPN):
         features, _ = agent.network.features(inputs)
         return {"hidden 1": features.transpose(0, 1).cpu().numpy()}
-    found: dict[str, list[npt.NDArray[np.float32]]] = {}
+    states: dict[str, list[npt.NDArray[np.float32]]] = {}
     for step in agent.network.watch(inputs):
         for number, layer in enumerate(step, start=1):
-            found.setdefault(f"hidden {number}", []).append(layer.activity.cpu().numpy())
-            found.setdefault(f"modulation {number}", []).append(layer.after.flatten(1).cpu().numpy())
-    return {name: np.stack(states, axis=1) for name, states in found.items()}
+            states.setdefault(f"hidden {number}", []).append(layer.activity.cpu().numpy())
+            states.setdefault(f"modulation {number}", []).append(layer.after.flatten(1).cpu().numpy())
+    return {name: np.stack(steps, axis=1) for name, steps in states.items()}
 
 
-def _between(states: npt.NDArray[np.float32], groups: npt.NDArray[Any]) -> float:
+def between(states: npt.NDArray[np.float32], groups: npt.NDArray[Any]) -> float:
     """Share of the variance of states (S, n) that lies between groups (S,)."""
     centred = states - states.mean(0, dtype=np.float64)
     parts = [(np.count_nonzero(groups == g), centred[groups == g].mean(0)) for g in np.unique(groups)]
@@ -125,79 +134,71 @@ def _between(states: npt.NDArray[np.float32], groups: npt.NDArray[Any]) -> float
 # ---- the table ---------------------------------------------------------------------------------------
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
-    """What was found, beside what was published."""
+def _table(results: Groups) -> list[Row]:
+    """Accuracy, dimensions and variances, beside what was published."""
     rows: list[Row] = []
     for group, runs in results.items():
-        spoken = _SPOKEN[group]
-
-        def add(
-            quantity: str, published: str, values: Sequence[Any], spoken: str = spoken, to: list[Row] = rows
-        ) -> None:
-            to.append(Row.of(f"{spoken}: {quantity}", published, [float(v) for v in values]))
-
-        add("test accuracy", _ACCURACY.get(group, ""), [run.metrics["score"] for run in runs])
-        published = _DIMENSION.get(group, {})
-        layers = sorted(name for name in runs[0].metrics if name.endswith("/dimension"))
-        for name in layers:
-            states, _, number = name.removesuffix("/dimension").partition(" ")
-            place = int(number) - 1
-            printed = published.get(place, "") if states == "hidden" else ""
-            add(f"participation ratio, {states} {number}", printed, [run.metrics[name] for run in runs])
-        for what, words in (("token", "token of the step"), ("leader", "class that leads so far")):
-            for name in layers:
-                states = name.removesuffix("/dimension")
-                each = [run.metrics[f"{states}/by_{what}"] for run in runs]
-                add(f"variance of {states} between groups by {words}", "", each)
-        quantity = f"{spoken}: updates to {100 * _REACHED:.0f} % validation accuracy"
-        rows.append(reach_row(quantity, _UPDATES.get(group, ""), runs, _REACHED))
-        add("updates", "", [run.metrics["updates"] for run in runs])
-        add("CPU seconds of training", "", [run.metrics["train_seconds"] for run in runs])
+        title = f"{_TITLES[group]}: "
+        layers = sorted(
+            name.removesuffix("/dimension") for name in runs[0].metrics if name.endswith("/dimension")
+        )
+        entries: list[Entry] = [
+            ("test accuracy", _ACCURACY.get(group, ""), "score"),
+            *(
+                (f"participation ratio, {layer}", _DIMENSION.get((group, layer), ""), f"{layer}/dimension")
+                for layer in layers
+            ),
+            *(
+                (f"variance of {layer} between groups by {words}", "", f"{layer}/by_{what}")
+                for what, words in (("token", "token of the step"), ("leader", "class that leads so far"))
+                for layer in layers
+            ),
+        ]
+        quantity = f"{title}updates to {100 * _GOAL:.0f} % validation accuracy"
+        costs = [("updates", "", "updates"), ("CPU seconds of training", "", "train_seconds")]
+        rows += rows_of(runs, title, entries)
+        rows.append(reach_row(quantity, _UPDATES.get(group, ""), runs, _GOAL))
+        rows += rows_of(runs, title, costs)
     return rows
 
 
 # ---- figures -----------------------------------------------------------------------------------------
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+def _figures(results: Groups) -> list[Drawn]:
     """Learning curves, and the states of each network."""
-    shown = {group: runs for group, runs in results.items() if runs}
-    first = {group: runs[0] for group, runs in shown.items() if "hidden 1/scores" in runs[0].arrays}
-    drawn = [
-        (
-            "learning_curves",
-            f"Validation accuracy against update; mean and standard error over seeds. Dashed: {_REACHED:g}, "
-            "at which training stops, but not before 1000 updates.",
-            _learning_curves(shown),
-        )
-    ]
-    if first:
-        caption = (
-            f"States in {NUM_SEQUENCES} test sequences on their two principal components, one network each. "
-            "Left: activity of the first layer, by the token of the step. Right: what is remembered (M after "
-            "the step; for recurrent networks activity), by the class that has the most evidence so far; "
-            "darker where it leads by more."
-        )
-        drawn.append(("states", caption, _states_figure(first)))
-    return drawn
+    groups = {group: runs for group, runs in results.items() if runs}
+    first = {group: runs[0] for group, runs in groups.items() if "hidden 1/scores" in runs[0].arrays}
+    learning = (
+        f"Validation accuracy against update; mean and standard error over seeds. Dashed: {_GOAL:g}, "
+        "at which training stops, but not before 1000 updates."
+    )
+    states = (
+        f"States in {_SEQUENCES} test sequences on their two principal components, one network each. "
+        "Left: activity of the first layer, by the token of the step. Right: what is remembered (M after "
+        "the step; for recurrent networks activity), by the class that has the most evidence so far; "
+        "darker where it leads by more."
+    )
+    drawn = [("learning_curves", learning, _learning_curves(groups))]
+    return [*drawn, ("states", states, _states_figure(first))] if first else drawn
 
 
 @styled
-def _learning_curves(groups: Mapping[str, Sequence[Results]]) -> Figure:
+def _learning_curves(groups: Groups) -> Figure:
     figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     whole, start = figure.subplots(1, 2)
     for axes, until, title in ((whole, None, "Evidence integration"), (start, 300, "First 300 updates")):
         for place, (group, runs) in enumerate(groups.items()):
-            draw_curve(axes, runs, COLOURS[place % len(COLOURS)], _SPOKEN[group], until=until)
+            draw_curve(axes, runs, COLOURS[place % len(COLOURS)], _TITLES[group], until=until)
         axes.axhline(1 / 3, color=GREY, linestyle=":", linewidth=1, label="chance")
-        axes.axhline(_REACHED, color=GREY, linestyle="--", linewidth=1)
+        axes.axhline(_GOAL, color=GREY, linestyle="--", linewidth=1)
         axes.set(title=title, ylabel="validation accuracy", ylim=(0.25, 1.02))
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
 @styled
-def _states_figure(runs: Mapping[str, Results]) -> Figure:
+def _states_figure(runs: dict[str, Results]) -> Figure:
     figure = Figure(figsize=(8.0, 0.6 + 2.9 * len(runs)), layout="constrained")
     for (group, run), (left, right) in zip(
         runs.items(), figure.subplots(len(runs), 2, squeeze=False), strict=True
@@ -208,7 +209,7 @@ def _states_figure(runs: Mapping[str, Results]) -> Figure:
         _scatter(left, run.arrays["hidden 1/scores"], tokens, names, np.full(tokens.shape, 0.5))
         strength = 0.15 + 0.85 * np.minimum(lead, 5) / 5
         _scatter(right, run.arrays[f"{memory}/scores"], leader, names[: tokens.max() - 2], strength)
-        left.set_title(f"{_SPOKEN[group]}: activity, by token")
+        left.set_title(f"{_TITLES[group]}: activity, by token")
         right.set_title(f"{'M' if memory.startswith('m') else 'activity'}, by leading class")
     return figure
 
@@ -229,3 +230,15 @@ def _scatter(
             axes.plot([], [], "o", markersize=4, color=color, label=name)
     axes.set(xlabel="component 1", ylabel="component 2")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+STUDY = Study(
+    "integration",
+    "integration of evidence of three classes: a multi-plasticity network counts in its modulations",
+    _plan,
+    _table,
+    _figures,
+    _measure,
+    effort=_SEQUENCES,
+)
+"""The effort is a number of test sequences."""

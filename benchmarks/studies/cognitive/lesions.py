@@ -9,15 +9,14 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator
-from benchmarks.studies import Measured
 from benchmarks.studies.cognitive.measures import Effort, outputs_of, trials_of, unpacked
+from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.lesions import (
     PRUNED_SHARES,
     Lesion,
@@ -47,8 +46,6 @@ __all__ = ["KINDS", "PRUNED_SHARES", "lesioned", "lesions"]
 
 KINDS = ("inputs", "hidden", "zero_W", "freeze_M")
 """What is taken away: embedding units, hidden units, weights W, plasticity (M held at 0)."""
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def lesioned(network: MPN, lesion: Lesion) -> MPN:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator
-from benchmarks.studies import Measured, network_agent
+from benchmarks.studies.study import Arrays, Measured, network_agent
 from plastic_agents.analysis import task_variance as variance
 from plastic_agents.analysis.cluster_scores import shared_units
 from plastic_agents.analysis.clusters import Clustering, cluster, cluster_groups, minibatch_groups
@@ -174,7 +174,7 @@ def representations_of(network: Network[Any]) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def states(network: Network[Any], episodes: Episodes) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def states(network: Network[Any], episodes: Episodes) -> Iterator[Arrays]:
     """What the network is in at each step, (B, ...) by representation.
 
     `modulation` is the M that the step is answered with, as published; `modulation_after` is what the step
@@ -228,7 +228,7 @@ def state_variance(agent: Agent, seed: int, effort: Effort) -> Measured:
                     means = variance.condition_means(seen[kind], bins, _NUM_BINS).reshape(_NUM_BINS, -1)
                     ends[kind][-1].append(means[~np.isnan(means[:, 0])].astype(np.float32))
     metrics: dict[str, float] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: Arrays = {}
     for kind in kinds:
         arrays[f"variance/{kind}"] = sums[kind].pooled.astype(np.float32)
         each = [np.concatenate(parts) for parts in ends[kind]]
@@ -275,7 +275,7 @@ def shifts(agent: Agent, seed: int, effort: Effort) -> Measured:
         before, after = pairs["modulation"]
         pairs["effective"] = (before * weights, after * weights)
     metrics: dict[str, float] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: Arrays = {}
     for kind, (before, after) in pairs.items():
         if len(before) < 3:
             continue
@@ -299,7 +299,7 @@ def shifts(agent: Agent, seed: int, effort: Effort) -> Measured:
     return metrics, arrays
 
 
-def unpacked_shift(arrays: dict[str, npt.NDArray[Any]], kind: str) -> StateShift:
+def unpacked_shift(arrays: Arrays, kind: str) -> StateShift:
     """A `StateShift` that `shifts` stored."""
     slope, intercept, r, p, points = arrays[f"shift/{kind}/line"].tolist()
     return StateShift(
@@ -314,9 +314,7 @@ def unpacked_shift(arrays: dict[str, npt.NDArray[Any]], kind: str) -> StateShift
 # ---- clusters ----------------------------------------------------------------------------------------
 
 
-def clusters(
-    arrays: dict[str, npt.NDArray[Any]], kinds: tuple[str, ...], seed: int, effort: Effort
-) -> Measured:
+def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) -> Measured:
     """Clusters of task-periods and of units or synapses by their normalised variance.
 
     Args:
@@ -332,7 +330,7 @@ def clusters(
         `clusters/modulation/groups` (N E,).
     """
     metrics: dict[str, float] = {}
-    found: dict[str, npt.NDArray[Any]] = {}
+    found: Arrays = {}
     for kind in kinds:
         values = variance.normalised_variance(np.asarray(arrays[f"variance/{kind}"], dtype=np.float64))
         rng = named_generator(seed, f"clusters/{kind}")
@@ -357,7 +355,7 @@ def _fewest(samples: int, published: int = 5) -> int:
     return published if samples > 2 * published else 2
 
 
-def shared(arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, int], seed: int) -> dict[str, float]:
+def shared(arrays: Arrays, shape: tuple[int, int], seed: int) -> dict[str, float]:
     """How much more often synapses of one cluster share a unit, or a cluster of units, than shuffled ones.
 
     Args:
@@ -377,12 +375,12 @@ def shared(arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, int], seed: in
     return {f"shared/{name}": shared_units(labels, units, rng).excess for name, units in groups.items()}
 
 
-def packed(clustering: Clustering, prefix: str) -> dict[str, npt.NDArray[Any]]:
+def packed(clustering: Clustering, prefix: str) -> Arrays:
     """A clustering as named arrays."""
     return {f"{prefix}/{f.name}": np.asarray(getattr(clustering, f.name)) for f in fields(clustering)}
 
 
-def unpacked(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> Clustering:
+def unpacked(arrays: Arrays, prefix: str) -> Clustering:
     """The clustering that `packed` made arrays of."""
     parts: dict[str, Any] = {f.name: arrays[f"{prefix}/{f.name}"] for f in fields(Clustering)}
     parts |= {"num_clusters": int(parts["num_clusters"]), "stability": float(parts["stability"])}

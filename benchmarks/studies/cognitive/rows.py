@@ -7,37 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.results import Results
-from benchmarks.studies import Row, metric_row
 from benchmarks.studies.cognitive.figures import battery
+from benchmarks.studies.rows import Entry, array_entry, rows_of
+from benchmarks.studies.study import Row
 
 __all__ = ["accuracy_rows"]
 
+_ACCURACIES: Sequence[tuple[str, str]] = (
+    ("accuracy by trial, mean of tasks", "accuracy/mean"),
+    ("accuracy by trial, worst task", "accuracy/worst"),
+    ("accuracy by angle, mean of tasks", "accuracy/angle_mean"),
+    ("accuracy by angle, worst task", "accuracy/angle_worst"),
+)
+_COSTS: Sequence[Entry] = (
+    ("CPU seconds of training", "", "train_seconds"),
+    ("updates", "", "updates"),
+    ("parameters", "", "params_slow"),
+)
+
 
 def accuracy_rows(group: str, runs: Sequence[Results]) -> list[Row]:
-    """What networks got right, task by task, and what training them took.
+    """Accuracy task by task, and the cost of training.
 
     Args:
         group: Name of the runs.
-        runs: With what `measures.accuracies` finds.
+        runs: With the metrics and arrays of `measures.accuracies`.
     """
     rows: list[Row] = []
-    for name, text in (
-        ("accuracy/mean", "accuracy by trial, mean of tasks"),
-        ("accuracy/worst", "accuracy by trial, worst task"),
-        ("accuracy/angle_mean", "accuracy by angle, mean of tasks"),
-        ("accuracy/angle_worst", "accuracy by angle, worst task"),
-    ):
-        rows += metric_row(runs, f"{group}: {text}", name)
+    for text, name in _ACCURACIES:
+        rows += rows_of(runs, f"{group}: ", [(text, "", name)])
         if len(runs) > 1:
             median = float(np.median([run.metrics[name] for run in runs]))
             rows.append(Row(f"{group}: {text}, median of networks", "", median, None, len(runs)))
-    for name, text in (
-        ("train_seconds", "CPU seconds of training"),
-        ("updates", "updates"),
-        ("params_slow", "parameters"),
-    ):
-        rows += metric_row(runs, f"{group}: {text}", name)
-    for number, task in enumerate(battery(runs[0]).settings.names):
-        each = [float(run.arrays["accuracy/trial"][number]) for run in runs]
-        rows.append(Row.of(f"{group}: {task}, accuracy by trial", "", each))
-    return rows
+    tasks: list[Entry] = [
+        (f"{task}, accuracy by trial", "", array_entry("accuracy/trial", number))
+        for number, task in enumerate(battery(runs[0]).settings.names)
+    ]
+    return rows + rows_of(runs, f"{group}: ", [*_COSTS, *tasks])

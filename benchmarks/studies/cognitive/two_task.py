@@ -1,4 +1,4 @@
-"""Two opposite tasks in one multi-plasticity network: which units each uses, and how rules move fixed points.
+"""Two opposite tasks in one multi-plasticity network: the units of each task, and fixed points between rules.
 
 `delaygo` and `delayanti`: the same trial, answered towards the stimulus or away from it. The published
 settings are in `benchmarks/configs/cognitive-two-task-mpn-published.yaml`.
@@ -6,16 +6,12 @@ settings are in `benchmarks/configs/cognitive-two-task-mpn-published.yaml`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
 from benchmarks.studies.cognitive import figures as draw
 from benchmarks.studies.cognitive.fixed_points import PointsEffort, followed
 from benchmarks.studies.cognitive.measures import (
@@ -29,18 +25,18 @@ from benchmarks.studies.cognitive.measures import (
     representations_of,
     state_variance,
 )
+from benchmarks.studies.rows import Entry, rows_of
+from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, combined
 from plastic_agents.analysis.task_variance import fractional_variance
 from plastic_agents.base import Agent
 from plastic_agents.networks.mpn import MPN
 
-__all__ = ["DESCRIPTION", "EFFORT", "TwoTaskEffort", "figures", "measure", "plan", "table"]
-
-DESCRIPTION = "two opposite tasks: variance of units in both, and fixed points while the rule changes"
+__all__ = ["STUDY", "TwoTaskEffort"]
 
 
 @dataclass(frozen=True)
 class TwoTaskEffort:
-    """How much is done with each network.
+    """Numbers of trials and repeats for each network.
 
     Attributes:
         states: Trials and repeats.
@@ -51,111 +47,109 @@ class TwoTaskEffort:
     points: PointsEffort = field(default_factory=PointsEffort)
 
 
-EFFORT = TwoTaskEffort()
 _TASKS = ("delaygo", "delayanti")
 _ONE_SIDED = 0.8  # |fractional variance| of a unit that is a task's own
+_SETTINGS: Settings = {
+    "agent": "mpn",
+    "agent_kwargs": {"eta_trained": False, "m_time_scale_ms": 4000},
+    "env": "Cognitive-everything-vector-v0",
+    "env_kwargs": {"tasks": list(_TASKS)},
+    "device": "cpu",
+    "eval_episodes": 1000,
+    "updates": 800,
+    "learner": {"batch_size": 32, "learning_rate": 5e-3, "evaluate_every": 20, "validation_episodes": 200},
+}
+"""As published, eta and lambda are fixed at 1 and 0.99."""
+_QUANTITIES: Sequence[Entry] = (
+    ("accuracy by trial", "", "accuracy/mean"),
+    ("accuracy by angle", "", "accuracy/angle_mean"),
+    ("CPU seconds", "", "train_seconds"),
+    *(
+        (f"{kind}: {text}", "", name.format(kind))
+        for kind in REPRESENTATIONS
+        for name, text in (
+            ("fraction/{}/first", f"share that is {_TASKS[0]}'s own"),
+            ("fraction/{}/second", f"share that is {_TASKS[1]}'s own"),
+            ("clusters/{}/rows", "clusters of task-periods"),
+            ("clusters/{}/columns", "clusters of units"),
+            ("dimension/{}", "participation ratio of both tasks"),
+        )
+    ),
+    *(
+        (f"fixed point, {way}: {text}", "", f"followed/{way}/{name}")
+        for way in ("settled", "nearest")
+        for name, text in (
+            ("turned_first", f"answer under {_TASKS[0]} (degrees off)"),
+            ("turned_last", f"answer under {_TASKS[1]} (degrees off)"),
+            ("share_at_90", f"share of {_TASKS[0]} where it turns"),
+            ("largest_jump", "largest jump / size of M"),
+            ("residual", "residual, median"),
+        )
+    ),
+)
 
 
-def plan() -> list[Planned]:
-    """The runs; eta and lambda are fixed, as published, at 1 and 0.99."""
-    settings: dict[str, Any] = {
-        "agent": "mpn",
-        "agent_kwargs": {"eta_trained": False, "m_time_scale_ms": 4000},
-        "env": "Cognitive-everything-vector-v0",
-        "env_kwargs": {"tasks": list(_TASKS)},
-        "device": "cpu",
-        "eval_episodes": 1000,
-        "updates": 800,
-        "learner.batch_size": 32,
-        "learner.learning_rate": 5e-3,
-        "learner.evaluate_every": 20,
-        "learner.validation_episodes": 200,
-    }
-    return [Planned("mpn", settings, range(3))]
+def _plan() -> list[Planned]:
+    return [Planned("mpn", _SETTINGS, range(3))]
 
 
-def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+def _measure(group: str, agent: Agent, run: Results, effort: TwoTaskEffort) -> Measured:
     """Variances and their clusters; fixed points under a changing rule."""
     network, battery, seed = network_of(agent), battery_of(agent), run.config.seed
-    metrics, arrays = accuracies(agent, seed, EFFORT.states)
-    for more, found in (
-        state_variance(agent, seed, EFFORT.states),
-        followed(network, battery, _TASKS, seed, EFFORT.points) if isinstance(network, MPN) else ({}, {}),
-    ):
-        metrics, arrays = metrics | more, arrays | found
-    more, found = clusters(arrays, representations_of(network), seed, EFFORT.states)
+    variances = state_variance(agent, seed, effort.states)
+    metrics, arrays = combined(
+        accuracies(agent, seed, effort.states),
+        variances,
+        followed(network, battery, _TASKS, seed, effort.points) if isinstance(network, MPN) else ({}, {}),
+        clusters(variances[1], representations_of(network), seed, effort.states),
+    )
     rows = periods_of(battery)
     for kind in representations_of(network):
         values = np.asarray(arrays[f"variance/{kind}"], dtype=np.float64)
-        each = [values[[row.task == name for row in rows]].sum(0) for name in _TASKS]
-        fraction = fractional_variance(*each)
+        fraction = fractional_variance(
+            *(values[[row.task == name for row in rows]].sum(0) for name in _TASKS)
+        )
         metrics[f"fraction/{kind}/first"] = float(np.nanmean(fraction > _ONE_SIDED))
         metrics[f"fraction/{kind}/second"] = float(np.nanmean(fraction < -_ONE_SIDED))
-    return metrics | more, arrays | found
+    return metrics, arrays
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
-    """What was found; `n` is a number of networks."""
+def _table(results: Groups) -> list[Row]:
+    """Accuracies, variances and fixed points; `n` is a number of networks."""
     rows: list[Row] = []
     for group, runs in results.items():
-        quantities = {"accuracy/mean": "accuracy by trial", "accuracy/angle_mean": "accuracy by angle"}
-        quantities["train_seconds"] = "CPU seconds"
-        for kind in REPRESENTATIONS:
-            quantities |= {
-                f"fraction/{kind}/first": f"{kind}: share that is {_TASKS[0]}'s own",
-                f"fraction/{kind}/second": f"{kind}: share that is {_TASKS[1]}'s own",
-                f"clusters/{kind}/rows": f"{kind}: clusters of task-periods",
-                f"clusters/{kind}/columns": f"{kind}: clusters of units",
-                f"dimension/{kind}": f"{kind}: participation ratio of both tasks",
-            }
-        for way in ("settled", "nearest"):
-            quantities |= {
-                f"followed/{way}/turned_first": f"fixed point, {way}: answer under {_TASKS[0]} (degrees off)",
-                f"followed/{way}/turned_last": f"fixed point, {way}: answer under {_TASKS[1]} (degrees off)",
-                f"followed/{way}/share_at_90": f"fixed point, {way}: share of {_TASKS[0]} where it turns",
-                f"followed/{way}/largest_jump": f"fixed point, {way}: largest jump / size of M",
-                f"followed/{way}/residual": f"fixed point, {way}: residual, median",
-            }
-        for name, text in quantities.items():
-            values = [run.metrics.get(name) for run in runs]
-            known = [float("nan") if value is None else float(value) for value in values]
-            rows.append(Row.of(f"{group}: {text}", "", known))
+        rows += rows_of(runs, f"{group}: ", _QUANTITIES, absent=float("nan"))
     return rows
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
-    """Learning curves, variances, and the fixed points' answers."""
-    drawn = [
-        (
-            "learning",
-            "Accuracy on the validation split by both published measures.",
-            draw.learning(results, {"accuracy_angle": 0.95, "accuracy_trial": 0.9}),
-        )
-    ]
+def _figures(results: Groups) -> list[Drawn]:
+    caption = "Accuracy on the validation split by both published measures."
+    drawn = [("learning", caption, draw.learning(results, {"accuracy_angle": 0.95, "accuracy_trial": 0.9}))]
     for group, runs in results.items():
         measured = [run for run in runs if "variance/hidden" in run.arrays]
         if not measured:
             continue
+        variance = f"Normalised task-period variance, sorted by clusters ({measured[0].label})."
+        fractions = "Fractional variance (V1 - V2) / (V1 + V2) of each unit in the two tasks."
         drawn += [
-            (
-                f"{group}-variance",
-                f"Normalised task-period variance, sorted by clusters ({measured[0].label}).",
-                draw.variance_maps(measured[0]),
-            ),
-            (
-                f"{group}-fractions",
-                "Fractional variance (V1 - V2) / (V1 + V2) of each unit in the two tasks.",
-                draw.fractions(measured),
-            ),
+            (f"{group}-variance", variance, draw.variance_maps(measured[0])),
+            (f"{group}-fractions", fractions, draw.fractions(measured)),
         ]
-        points = [run for run in measured if "followed/shares" in run.arrays]
-        if points:
-            drawn.append(
-                (
-                    f"{group}-followed",
-                    f"What the network would answer from the fixed point of M under a stimulus, while the "
-                    f"rule input goes from {_TASKS[0]} (1) to {_TASKS[1]} (0). Thin: directions.",
-                    draw.followed(points),
-                )
+        if points := [run for run in measured if "followed/shares" in run.arrays]:
+            caption = (
+                "What the network would answer from the fixed point of M under a stimulus, while the rule "
+                f"input goes from {_TASKS[0]} (1) to {_TASKS[1]} (0). Thin: directions."
             )
+            drawn.append((f"{group}-followed", caption, draw.followed(points)))
     return drawn
+
+
+STUDY = Study(
+    "two-task",
+    "two opposite tasks: variance of units in both, and fixed points while the rule changes",
+    _plan,
+    _table,
+    _figures,
+    _measure,
+    effort=TwoTaskEffort(),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from benchmarks.experiments.sensorimotor import counts_of
 from benchmarks.figures import COLOURS, GREY, colour_of, styled
 from benchmarks.results import Results
+from benchmarks.studies.study import Groups
 from plastic_agents.analysis.learning_to_learn import BLOCK, LearningCurve, block_means, moving_mean
 
 __all__ = [
@@ -125,12 +126,12 @@ def fields(runs: Sequence[Results]) -> Figure:
     """Sizes of change by block, and the change of weights against trials."""
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    shown = {
+    labels = {
         "recurrent": "recurrent weights", "current": "current", "weight_driven": "weight-driven",
         "weight_parallel": "weight-driven, parallel", "weight_perpendicular": "weight-driven, perpendicular",
         "state_driven": "state-driven", "total": "total",
     }  # fmt: skip
-    for (name, label), colour in zip(shown.items(), COLOURS, strict=False):
+    for (name, label), colour in zip(labels.items(), COLOURS, strict=False):
         blocks = np.mean([block_means(run.arrays[f"size/{name}"]) for run in runs], axis=0)
         left.plot(np.arange(len(blocks)) + 1, blocks / blocks[0], ".-", color=colour, label=label)
     left.set(
@@ -172,7 +173,7 @@ def cumulative(runs: Sequence[Results]) -> Figure:
 
 
 @styled
-def perturbation(groups: Mapping[str, Sequence[Results]]) -> Figure:
+def perturbation(groups: Groups) -> Figure:
     """Box plots in the published order."""
     order = {"control-20ms": "frozen readout", "ds-20ms": "D->S", "ss-20ms": "S->S"}
     runs = next(iter(groups.values()))
@@ -194,9 +195,7 @@ def perturbation(groups: Mapping[str, Sequence[Results]]) -> Figure:
 
 
 @styled
-def in_context(
-    blocks: Mapping[str, Sequence[Results]], gradient: Sequence[npt.NDArray[np.float64]]
-) -> Figure:
+def in_context(blocks: Groups, gradient: Sequence[npt.NDArray[np.float64]]) -> Figure:
     """Learning within an episode beside learning by gradient.
 
     Args:

@@ -7,33 +7,20 @@ a problem in context). `--only` picks some of them. Published figures: ten netwo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy.typing as npt
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
 from benchmarks.experiments.sensorimotor import counts_of
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row
+from benchmarks.studies.rows import Entry, Value, rows_of
 from benchmarks.studies.sensorimotor import figures as draw
-from benchmarks.studies.sensorimotor.measures import measure_perturbation, measure_sequence
+from benchmarks.studies.sensorimotor.measures import Effort, measure_perturbation, measure_sequence
+from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, merged
 from plastic_agents.base import Agent
 
-__all__ = ["DESCRIPTION", "IN_CONTEXT_TASK", "RUN_TYPES", "figures", "measure", "plan", "table"]
-
-DESCRIPTION = "learning to learn sensorimotor associations: a thousand problems by gradient, or in context"
-RUN_TYPES = {
-    "Full": "full-*",
-    "ControlManifPert": "control-*",
-    "SSManifPert": "ss-*",
-    "DSManifPert": "ds-*",
-    "InContext": "block-*",
-}
-"""Published names of the runs (the last is ours) and the groups that they stand for."""
+__all__ = ["IN_CONTEXT_TASK", "STUDY"]
 
 _TRIALS, _BLOCK = "SensorimotorAssociation-v0", "SensorimotorAssociation-block-v0"
-_SEQUENCE: dict[str, Any] = {
+_SEQUENCE: Settings = {
     "agent": "leaky-softplus",
     "env": _TRIALS,
     "method": "problem-sequence",
@@ -44,67 +31,54 @@ _SEQUENCE: dict[str, Any] = {
 _PERTURBATIONS = {"control-20ms": "control", "ss-20ms": "stimulus", "ds-20ms": "decision"}
 # The block's trials are short (4 steps: sample, delay, response, feedback), since trials are what is counted;
 # the image comes back with the outcome, and what is learned by back-propagation is the response only.
-IN_CONTEXT_TASK = {
-    "epochs": [100, 100, 0, 100],
-    "feedback_ms": 100,
-    "image_norm": 6,
-    "fixation_weight": 0,
-}
-_RECURRENT: dict[str, Any] = {"agent_kwargs": {"hidden_size": 48}, "learner.batch_size": 64}
+IN_CONTEXT_TASK = {"epochs": [100, 100, 0, 100], "feedback_ms": 100, "image_norm": 6, "fixation_weight": 0}
+_RECURRENT: Settings = {"agent_kwargs": {"hidden_size": 48}, "updates": 3000}
 # Agent -> what differs from its defaults. An entry is a group, a line of the figure and rows of the table.
-_IN_CONTEXT: dict[str, dict[str, Any]] = {
-    "gru": {**_RECURRENT, "updates": 3000, "learner.learning_rate": 3e-3},
-    "lstm": {**_RECURRENT, "updates": 3000, "learner.learning_rate": 1e-2},
+_IN_CONTEXT: dict[str, Settings] = {
+    "gru": {**_RECURRENT, "learner": {"learning_rate": 3e-3}},
+    "lstm": {**_RECURRENT, "learner": {"learning_rate": 1e-2}},
     # A window of one trial: what it sees at the response reaches back to the image.
-    "plastic": {
-        "agent_kwargs": {"window": 4},
-        "learner.batch_size": 64,
-        "updates": 400,
-        "learner.learning_rate": 3e-3,
-    },
+    "plastic": {"agent_kwargs": {"window": 4}, "updates": 400, "learner": {"learning_rate": 3e-3}},
     "neuromodulated": {
         "agent_kwargs": {"hidden_size": 32},
         "method": "supervised",
-        "learner.batch_size": 64,
         "updates": 3000,
-        "learner.learning_rate": 2e-3,
+        "learner": {"learning_rate": 2e-3},
     },
-    "mpn": {"learner.batch_size": 64, "updates": 1800, "learner.learning_rate": 3e-3},
+    "mpn": {"updates": 1800, "learner": {"learning_rate": 3e-3}},
 }
-
-_IN_CONTEXT_SEEDS = {"gru": (0,), "neuromodulated": (0,), "mpn": (0,)}
-"""Of slow ones; three of the others."""
+_SLOW = ("gru", "neuromodulated", "mpn")  # one seed; three of the others
 
 
-def plan() -> list[Planned]:
-    """The runs."""
+def _plan() -> list[Planned]:
+    perturbed = {
+        group: merged(_SEQUENCE, {"updates": 100, "learner": {"perturbation": kind}})
+        for group, kind in _PERTURBATIONS.items()
+    }
+    block = {"env": _BLOCK, "env_kwargs": IN_CONTEXT_TASK, "device": "cpu", "learner": {"batch_size": 64}}
     return [
-        Planned("full-20ms", {**_SEQUENCE, "updates": 1001}, seeds=range(5)),
+        Planned("full-20ms", {**_SEQUENCE, "updates": 1001}, range(5)),
         Planned("full-1ms", {**_SEQUENCE, "updates": 1001, "env_kwargs": {"dt_ms": 1}}),
-        *(
-            Planned(group, {**_SEQUENCE, "updates": 100, "learner.perturbation": kind}, seeds=range(3))
-            for group, kind in _PERTURBATIONS.items()
-        ),
+        *(Planned(group, settings, range(3)) for group, settings in perturbed.items()),
         *(
             Planned(
                 f"block-{agent}",
-                {"agent": agent, "env": _BLOCK, "env_kwargs": IN_CONTEXT_TASK, "device": "cpu", **settings},
-                seeds=_IN_CONTEXT_SEEDS.get(agent, range(3)),
+                merged({"agent": agent}, block, settings),
+                (0,) if agent in _SLOW else range(3),
             )
             for agent, settings in _IN_CONTEXT.items()
         ),
     ]
 
 
-def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+def _measure(group: str, agent: Agent, run: Results, effort: Effort) -> Measured:
     """Analyses of the stored weights; see `measures`."""
     if group.startswith("full-"):
-        return measure_sequence(run)
+        return measure_sequence(run, effort)
     return measure_perturbation(run) if group in _PERTURBATIONS else ({}, {})
 
 
-# What was published: quantity, figure as printed, and the metric that it is compared with.
-_FULL: tuple[tuple[str, str, str], ...] = (
+_FULL: Sequence[Entry] = (
     ("fit: asymptote (trials)", "22.7 +- 2.8", "fit/asymptote"),
     ("fit: time constant (problems)", "37.9 +- 16.1", "fit/time_constant"),
     ("fit: scale (trials)", "141 +- 30", "fit/scale"),
@@ -143,65 +117,93 @@ _FULL: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
-    """What was found, beside what was published."""
+_PERTURBED = {
+    "control-20ms": "box plot",
+    "ss-20ms": "box plot, about as the control",
+    "ds-20ms": "box plot, about as problem 1",
+}
+_IN_CONTEXT_METRICS = (
+    "score",
+    "normalized_score",
+    "trials_to_criterion",
+    "problems_learned",
+    "train_seconds",
+)
+_NAN = float("nan")
+
+
+def _right_at(trial: int) -> Value:
+    """Share of right answers in a trial, from 1."""
+
+    def value(run: Results) -> float:
+        return float(run.metrics["accuracy_by_trial"][trial - 1])
+
+    return value
+
+
+def _table(results: Groups) -> list[Row]:
     rows: list[Row] = []
-
-    def add(group: str, quantity: str, published: str, name: str) -> None:
-        """A row of a metric, if there are such runs."""
-        found = [run.metrics.get(name) for run in results.get(group, ())]
-        if found:
-            numbers = [float("nan") if value is None else float(value) for value in found]
-            rows.append(Row.of(quantity, published, numbers))
-
     for group, step in (("full-20ms", "20 ms"), ("full-1ms", "1 ms")):
-        for quantity, published, name in _FULL:
-            add(group, f"{step}: {quantity}", published, name)
-    for group, published in (
-        ("control-20ms", "box plot"),
-        ("ss-20ms", "box plot, about as the control"),
-        ("ds-20ms", "box plot, about as problem 1"),
-    ):
-        kind = f"{_PERTURBATIONS[group]} perturbation"
-        add(group, f"{kind}: trials, mean", published, "perturbed")
-        add(group, f"{kind}: trials, median", "", "perturbed_median")
-        add(group, f"{kind}: trials, problem 1", "", "problem_1")
-        add(group, f"{kind}: failed problems", "", "failed")
+        rows += rows_of(results.get(group, ()), f"{step}: ", _FULL, _NAN)
+    for group, published in _PERTURBED.items():
+        entries: list[Entry] = [
+            ("trials, mean", published, "perturbed"),
+            ("trials, median", "", "perturbed_median"),
+            ("trials, problem 1", "", "problem_1"),
+            ("failed problems", "", "failed"),
+        ]
+        rows += rows_of(results.get(group, ()), f"{_PERTURBATIONS[group]} perturbation: ", entries, _NAN)
     controls = {run.config.seed: run.metrics["perturbed"] for run in results.get("control-20ms", ())}
+
+    def ratio(run: Results) -> float | None:
+        control = controls.get(run.config.seed)
+        return None if control is None else float(run.metrics["perturbed"] / control)
+
     for group in ("ss-20ms", "ds-20ms"):
-        both = [run for run in results.get(group, ()) if run.config.seed in controls]
-        ratios = [run.metrics["perturbed"] / controls[run.config.seed] for run in both]
-        if ratios:
-            rows.append(Row.of(f"{_PERTURBATIONS[group]} perturbation: trials / control's", "", ratios))
+        title = f"{_PERTURBATIONS[group]} perturbation: "
+        rows += rows_of(results.get(group, ()), title, [("trials / control's", "", ratio)])
     for agent in _IN_CONTEXT:
-        runs = results.get(f"block-{agent}", ())
-        for trial in (1, 2, 3, 6, 12):
-            each = [run.metrics["accuracy_by_trial"][trial - 1] for run in runs]
-            if each:
-                rows.append(Row.of(f"in context, {agent}: share right, trial {trial}", "", each))
-        for name in ("score", "normalized_score", "trials_to_criterion", "problems_learned", "train_seconds"):
-            add(f"block-{agent}", f"in context, {agent}: {name.replace('_', ' ')}", "", name)
+        runs, title = results.get(f"block-{agent}", ()), f"in context, {agent}: "
+        trials = [(f"share right, trial {trial}", "", _right_at(trial)) for trial in (1, 2, 3, 6, 12)]
+        metrics = [(name.replace("_", " "), "", name) for name in _IN_CONTEXT_METRICS]
+        rows += rows_of(runs, title, [*trials, *metrics], _NAN)
     return rows
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+def _figures(results: Groups) -> list[Drawn]:
     """The paper's figures, and the comparison of learning by gradient and in context."""
-    drawn: list[tuple[str, str, Figure]] = []
+    drawn: list[Drawn] = []
     for group in ("full-20ms", "full-1ms"):
-        runs = results.get(group, ())
-        if not runs:
-            continue
-        drawn += [
-            (f"{group}-learning", draw.LEARNING, draw.learning(runs)),
-            (f"{group}-currents", draw.CURRENTS, draw.currents(runs[0])),
-            (f"{group}-fields", draw.FIELDS, draw.fields(runs)),
-            (f"{group}-cumulative", draw.CUMULATIVE, draw.cumulative(runs)),
-        ]
-    groups = {name: results[name] for name in _PERTURBATIONS if name in results}
-    if groups:
+        if runs := results.get(group, ()):
+            drawn += [
+                (f"{group}-learning", draw.LEARNING, draw.learning(runs)),
+                (f"{group}-currents", draw.CURRENTS, draw.currents(runs[0])),
+                (f"{group}-fields", draw.FIELDS, draw.fields(runs)),
+                (f"{group}-cumulative", draw.CUMULATIVE, draw.cumulative(runs)),
+            ]
+    if groups := {name: results[name] for name in _PERTURBATIONS if name in results}:
         drawn.append(("perturbation", draw.PERTURBATION, draw.perturbation(groups)))
     blocks = {agent: results[f"block-{agent}"] for agent in _IN_CONTEXT if f"block-{agent}" in results}
     if blocks:
         gradient = [counts_of(run)[1:] for run in results.get("full-20ms", ())]
         drawn.append(("in_context", draw.IN_CONTEXT, draw.in_context(blocks, gradient)))
     return drawn
+
+
+STUDY = Study(
+    "sensorimotor",
+    "learning to learn sensorimotor associations: a thousand problems by gradient, or in context",
+    _plan,
+    _table,
+    _figures,
+    _measure,
+    effort=Effort(),
+    run_types={
+        "Full": "full-*",
+        "ControlManifPert": "control-*",
+        "SSManifPert": "ss-*",
+        "DSManifPert": "ds-*",
+        "InContext": "block-*",
+    },
+)
+"""The run types are the published names of the runs; the last is ours."""

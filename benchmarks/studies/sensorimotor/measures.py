@@ -1,7 +1,8 @@
-"""What the sensorimotor study measures of a finished run, from the weights stored after every problem."""
+"""Measurements of the sensorimotor study, from the weights that a run stored after every problem."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import plastic_envs
 from benchmarks.experiments.sensorimotor import counts_of
 from benchmarks.results import Results
+from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.learning_to_learn import BLOCK, block_means, fit_learning_curve
 from plastic_agents.analysis.subspaces import Moments, output_currents, participation_ratio, subspaces
 from plastic_agents.analysis.vector_fields import cumulative_change, field_change, summarise, trajectories
@@ -19,12 +21,22 @@ from plastic_agents.problem_sequence import one_trial_each
 from plastic_agents.registry import make
 from plastic_envs.core import Task
 
-__all__ = ["Stored", "measure_perturbation", "measure_sequence"]
+__all__ = ["Effort", "Stored", "measure_perturbation", "measure_sequence"]
 
-_Found = tuple[dict[str, float], dict[str, npt.NDArray[Any]]]
 _AT_ONCE = 10  # problems whose vector fields are held in memory
-_NUM_CUMULATIVE = 501  # problems of the cumulative analysis
-_POINTS = 100_000  # problems times steps that it may take
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Bounds of the analysis of cumulative changes.
+
+    Attributes:
+        problems: Problems at most.
+        points: Problems times steps at most.
+    """
+
+    problems: int = 501
+    points: int = 100_000
 
 
 class Stored:
@@ -58,14 +70,14 @@ class Stored:
         return np.stack([one_trial_each(problem) for problem in problems]).astype(np.float64)
 
 
-def measure_sequence(run: Results) -> _Found:
+def measure_sequence(run: Results, effort: Effort) -> Measured:
     """Learning curve, output currents of block 1, vector fields of all problems, and cumulative changes."""
     counts = counts_of(run)
     stored = Stored(run)
     metrics, arrays = _vector_fields(stored, counts)
     metrics |= _learning(counts)
     arrays |= _currents(stored)
-    num = min(stored.num_problems, _NUM_CUMULATIVE, max(3, _POINTS // stored.inputs(0, 1).shape[2]))
+    num = min(stored.num_problems, effort.problems, max(3, effort.points // stored.inputs(0, 1).shape[2]))
     change = cumulative_change(stored.weights(0, num), stored.inputs(0, num), stored.leak)
     scale = stored.ms_per_step
     arrays |= {
@@ -80,16 +92,16 @@ def measure_sequence(run: Results) -> _Found:
     return metrics, arrays
 
 
-def measure_perturbation(run: Results) -> _Found:
+def measure_perturbation(run: Results) -> Measured:
     """Trials of problem 1, and the mean over the perturbed problems."""
     counts, before = counts_of(run), int(getattr(run.config.learner, "num_before", 50))
-    found = {
+    metrics = {
         "problem_1": float(counts[0]),
         "perturbed": float(np.nanmean(counts[before:])),
         "perturbed_median": float(np.nanmedian(counts[before:])),
         "failed": float(np.isnan(counts).sum()),
     }
-    return found, {}
+    return metrics, {}
 
 
 def _learning(counts: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -107,7 +119,7 @@ def _learning(counts: npt.NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> _Found:
+def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> Measured:
     """Magnitudes and dimensions of the change of the flow, problem by problem and block by block."""
     sizes: dict[str, list[npt.NDArray[np.float64]]] = {}
     dimensions: dict[str, list[npt.NDArray[np.float64]]] = {}
@@ -121,14 +133,14 @@ def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> _Found:
             change = field_change(weights, before, stored.inputs(first, last), stored.leak)
             off = np.abs(change.weight_perpendicular + change.state_perpendicular).max()
             invariant = max(invariant, float(off))
-            found = summarise(change)
-            for name, values in found.magnitudes.items():
+            summary = summarise(change)
+            for name, values in summary.magnitudes.items():
                 scale = 1.0 if name in ("current", "recurrent") else stored.ms_per_step
                 sizes.setdefault(name, []).append(values / scale)
-            for name, values in found.dimension.items():
+            for name, values in summary.dimension.items():
                 dimensions.setdefault(name, []).append(values)
                 past = squares.get(name)
-                squares[name] = found.squares[name] if past is None else past + found.squares[name]
+                squares[name] = summary.squares[name] if past is None else past + summary.squares[name]
         for name, square in squares.items():
             of_blocks.setdefault(name, []).append(participation_ratio(square))
     size = {name: np.concatenate(parts) for name, parts in sizes.items()}
@@ -151,16 +163,16 @@ def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> _Found:
     return metrics, arrays
 
 
-def _currents(stored: Stored) -> dict[str, npt.NDArray[Any]]:
+def _currents(stored: Stored) -> Arrays:
     """Output currents in block 1 by part of the trajectories: mean and standard error, (K, T, O)."""
     last = min(1 + BLOCK, stored.num_problems)
     weights = stored.weights(1, last)
     states = trajectories(weights, stored.inputs(1, last), stored.leak)[:, :, 1:]
-    found = subspaces(Moments.of(states))
-    currents = output_currents(states, found.decision, weights.readout)
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "subspaces/decision_energy": found.decision_energy,
-        "subspaces/stimulus_energy": np.array(found.stimulus_energy),
+    spaces = subspaces(Moments.of(states))
+    currents = output_currents(states, spaces.decision, weights.readout)
+    arrays: Arrays = {
+        "subspaces/decision_energy": spaces.decision_energy,
+        "subspaces/stimulus_energy": np.array(spaces.stimulus_energy),
     }
     for name, values in currents._asdict().items():
         arrays[f"currents/{name}/mean"] = values.mean(0)

@@ -106,10 +106,7 @@ CONDITIONS: dict[str, Condition] = {
         "plastic weights 0 at every trial", intervene=_at_trials(_forget_weights, resets=True)
     ),
     "nothing-reset": Condition(
-        "activity and trace kept between trials",
-        {},
-        _FEW,
-        lambda _: Intervention(ignores_resets=True),
+        "activity and trace kept between trials", {}, _FEW, lambda _: Intervention(ignores_resets=True)
     ),
     "activity-kept": Condition(
         "activity kept between trials, trace reset", {}, _FEW, _at_trials(_forget_trace, resets=False)

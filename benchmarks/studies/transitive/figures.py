@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from benchmarks.experiments.transitive import draw_distances, draw_pairs, draw_serial_positions
 from benchmarks.figures import COLOURS, GREY, styled
 from benchmarks.results import Results
+from benchmarks.studies.study import Drawn, Groups
 from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN
 from benchmarks.studies.transitive.measures import DECODED
 
 __all__ = ["comparisons", "of_plastic", "toy_model"]
 
-Drawn = tuple[str, str, Figure]
 _LETTERS = list(string.ascii_uppercase[:NUM_ITEMS])
 
 _SERIES = (("AD", "BD", "CD"), ("AE", "BE", "CE"), ("DF", "DG", "DH"), ("EF", "EG", "EH"))
@@ -37,7 +37,7 @@ _MONKEYS = {
 }
 
 
-def comparisons(results: Mapping[str, Sequence[Results]], names: Mapping[str, str]) -> list[Drawn]:
+def comparisons(results: Groups, names: Mapping[str, str]) -> list[Drawn]:
     """All kinds of networks side by side."""
     return [
         (
@@ -126,7 +126,7 @@ def toy_model(variants: Mapping[str, npt.NDArray[np.float64]]) -> Drawn:
 
 
 @styled
-def _comparison(results: Mapping[str, Sequence[Results]], names: Mapping[str, str]) -> Figure:
+def _comparison(results: Groups, names: Mapping[str, str]) -> Figure:
     figure = Figure(figsize=(9.0, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for colour, (group, runs) in zip(COLOURS, results.items(), strict=False):

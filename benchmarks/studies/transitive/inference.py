@@ -6,16 +6,27 @@ a GPU). Those marked "read off" are read off the article's figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from benchmarks.experiments.transitive import pair_name
 from benchmarks.results import Results
-from benchmarks.studies import Planned, Row, interval, network_agent
+from benchmarks.studies.rows import Entry, Value, array_entry, rows_of
+from benchmarks.studies.study import (
+    Drawn,
+    Groups,
+    Measured,
+    Planned,
+    Row,
+    Settings,
+    Study,
+    combined,
+    interval,
+    merged,
+    network_agent,
+)
 from benchmarks.studies.transitive import figures as drawings
 from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN, WITHHELD
 from benchmarks.studies.transitive.measures import (
@@ -32,40 +43,34 @@ from plastic_agents.base import Agent
 from plastic_agents.networks.neuromodulated import Neuromodulated
 from plastic_envs.transitive_schedules import RESPONSE
 
-__all__ = ["DESCRIPTION", "EFFORT", "figures", "measure", "plan", "table"]
+__all__ = ["STUDY"]
 
-DESCRIPTION = "transitive inference and list linking: a self-modulated plastic network, and recurrent ones"
-
-EFFORT = Effort()
-"""How much is played with each network."""
-
-PLASTIC = "neuromodulated"
+_PLASTIC = "neuromodulated"
 _ENV = "TransitiveInference-v0"
 _LISTS = ((0, 1, 2, 3), (4, 5, 6, 7))
 
-# What the networks are trained with: the longest lists from the start, and each answer credited with its own
+# Settings of training: the longest lists from the start, and each answer credited with its own
 # outcome alone, as no answer changes what is asked later; and plastic weights that count from the start. All
 # three are ours; see docs/transitive-inference.md.
-_COMMON: dict[str, Any] = {
+_COMMON: Settings = {
     "env": _ENV,
     "eval_episodes": 2000,
     "method": "actor-critic",
     "device": "cpu",
     "updates": 3000,
-    "learner.discount": 0.0,
-    "learner.curriculum": [[0, {"num_items": NUM_ITEMS}]],
+    "learner": {"discount": 0.0, "curriculum": [[0, {"num_items": NUM_ITEMS}]]},
 }
-_AGENTS: dict[str, dict[str, Any]] = {
-    PLASTIC: {"agent": "neuromodulated", "agent_kwargs": {"plasticity_range": 0.1}},
+_AGENTS: dict[str, Settings] = {
+    _PLASTIC: {"agent": "neuromodulated", "agent_kwargs": {"plasticity_range": 0.1}},
     "gru": {"agent": "gru", "agent_kwargs": {"hidden_size": 100}},
     "gru-kept": {"agent": "gru", "agent_kwargs": {"hidden_size": 100, "keep_activity": True}},
     "rnn": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100}},
     "rnn-kept": {"agent": "rnn", "agent_kwargs": {"hidden_size": 100, "keep_activity": True}},
 }
 # One of each of the others: none of them leaves chance in this budget, whether its activity is reset or kept.
-_SEEDS = {PLASTIC: (0, 1, 2), "gru": (0,), "gru-kept": (0,), "rnn": (0,), "rnn-kept": (0,)}
-_SPOKEN = {
-    PLASTIC: "neuromodulated",
+_SEEDS = {_PLASTIC: (0, 1, 2), "gru": (0,), "gru-kept": (0,), "rnn": (0,), "rnn-kept": (0,)}
+_TITLES = {
+    _PLASTIC: "neuromodulated",
     "gru": "gru, activity reset between trials",
     "gru-kept": "gru, activity kept",
     "rnn": "rnn, activity reset between trials",
@@ -73,23 +78,20 @@ _SPOKEN = {
 }
 
 
-def plan() -> list[Planned]:
-    """The training runs; the networks that they made come with the suite."""
+def _plan() -> list[Planned]:
     return [
-        Planned(group, {**_COMMON, **settings}, _SEEDS[group], shipped=f"transitive-{group}-{{seed}}")
-        for group, settings in _AGENTS.items()
+        Planned(group, merged(_COMMON, own), _SEEDS[group], shipped=f"transitive-{group}-{{seed}}")
+        for group, own in _AGENTS.items()
     ]
 
 
-def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
+def _measure(group: str, agent: Agent, run: Results, effort: Effort) -> Measured:
     """Behaviour in all conditions; modulator and representations where the network has them."""
     agent, seed = network_agent(agent), run.config.seed
-    metrics, arrays = behaviour(agent, seed, EFFORT)
     if not isinstance(agent.network, Neuromodulated):
-        return metrics, arrays
-    for analysis in (representation, step_by_step):
-        more, tables = analysis(agent, seed, EFFORT)
-        metrics, arrays = metrics | more, arrays | tables
+        return behaviour(agent, seed, effort)
+    analyses = (behaviour, representation, step_by_step)
+    metrics, arrays = combined(*(analysis(agent, seed, effort) for analysis in analyses))
     metrics["sign_flip_difference"] = sign_flip_difference(agent, seed)
     solution = classify_solution(
         arrays["linking/pairs"],
@@ -106,34 +108,15 @@ def measure(group: str, agent: Agent, run: Results) -> tuple[dict[str, float], d
 
 # ---- the table ---------------------------------------------------------------------------------------
 
-_Value = Callable[[Results], float]
 
-
-def _metric(name: str) -> _Value:
-    def value(run: Results) -> float:
-        found = run.metrics.get(name)
-        return float("nan") if found is None else float(found)
-
-    return value
-
-
-def _entry(name: str, *place: int) -> _Value:
-    """An entry of an array."""
-
-    def value(run: Results) -> float:
-        return float(run.arrays[name][place])
-
-    return value
-
-
-def _at_distance(name: str, distance: int) -> _Value:
+def _at_distance(name: str, distance: int) -> Value:
     def value(run: Results) -> float:
         return _defined_mean(run.arrays[name][:, distance - 1])
 
     return value
 
 
-def _standard_pair(pair: tuple[int, int]) -> _Value:
+def _standard_pair(pair: tuple[int, int]) -> Value:
     """Accuracy on a pair in the standard test."""
 
     def value(run: Results) -> float:
@@ -152,14 +135,14 @@ def _defined_mean(values: npt.NDArray[np.float64]) -> float:
     return float(defined.mean()) if defined.size else float("nan")
 
 
-def _sham(kind: str) -> _Value:
+def _sham(kind: str) -> Value:
     def value(run: Results) -> float:
         return float(getattr(sham_pattern(run.arrays["sham/pairs"], _LISTS), kind))
 
     return value
 
 
-def _decoded(target: str, first_trial: int, last_trial: int) -> _Value:
+def _decoded(target: str, first_trial: int, last_trial: int) -> Value:
     """Mean decoding score at the response step over some trials."""
 
     def value(run: Results) -> float:
@@ -169,7 +152,7 @@ def _decoded(target: str, first_trial: int, last_trial: int) -> _Value:
     return value
 
 
-def _change(pair: str, item: int, step: int) -> _Value:
+def _change(pair: str, item: int, step: int) -> Value:
     """Change of an item's alignment in a step of the trial that first shows a pair."""
 
     def value(run: Results) -> float:
@@ -179,13 +162,13 @@ def _change(pair: str, item: int, step: int) -> _Value:
     return value
 
 
-def _standard_rows() -> list[tuple[str, str, _Value]]:
+def _standard_rows() -> list[Entry]:
     distances = {1: "", 2: "", 3: "", 4: "0.95-0.96 (read off)", 5: "0.98 (read off)", 6: "1.00", 7: "1.00"}
     pairs = {(0, 1): "0.93", (6, 7): "0.93", (3, 4): "0.82", (0, 2): "0.93", (3, 5): "0.82", (0, 3): "0.95"}
     return [
-        ("test accuracy", "a little over 0.90", _metric("accuracy")),
-        ("test accuracy, neighbour pairs", "", _metric("accuracy_adjacent")),
-        ("test accuracy, other pairs", "", _metric("accuracy_nonadjacent")),
+        ("test accuracy", "a little over 0.90", "accuracy"),
+        ("test accuracy, neighbour pairs", "", "accuracy_adjacent"),
+        ("test accuracy, other pairs", "", "accuracy_nonadjacent"),
         *(
             (f"accuracy at distance {d}", published, _at_distance("splits/distance", d))
             for d, published in distances.items()
@@ -194,31 +177,27 @@ def _standard_rows() -> list[tuple[str, str, _Value]]:
             (f"accuracy on {pair_name(*pair)}", f"{value} (read off)", _standard_pair(pair))
             for pair, value in pairs.items()
         ),
-        (
-            "middle of distance 3",
-            "0.89 (read off)",
-            _middle_of_distance_3,
-        ),
-        ("end anchor: end pairs less others of distances 1 to 3", "above 0", _metric("splits/end_anchor")),
+        ("middle of distance 3", "0.89 (read off)", _middle_of_distance_3),
+        ("end anchor: end pairs less others of distances 1 to 3", "above 0", "splits/end_anchor"),
     ]
 
 
-def _effort_rows() -> list[tuple[str, str, _Value]]:
+def _effort_rows() -> list[Entry]:
     return [
-        ("updates of training", "30000", _metric("updates")),
-        ("CPU seconds of training", "some hours on a GPU", _metric("train_seconds")),
+        ("updates of training", "30000", "updates"),
+        ("CPU seconds of training", "some hours on a GPU", "train_seconds"),
     ]
 
 
-def _linking_rows() -> list[tuple[str, str, _Value]]:
+def _linking_rows() -> list[Entry]:
     by_distance_ = ("0.81", "0.81", "0.85", "0.91", "0.97", "1.00", "1.00")
     near = {(2, 3): "0.48", (3, 4): "0.93", (4, 5): "0.62"}
-    rows: list[tuple[str, str, _Value]] = []
+    rows: list[Entry] = []
     for name, label in (("linking", "linking"), ("sham", "sham"), ("matched-sham", "matched sham")):
         published = "well above 0.5" if name == "linking" else ""
         rows += [
-            (f"{label}: across lists", published, _metric(f"{name}/accuracy_across")),
-            (f"{label}: within lists", "", _metric(f"{name}/accuracy_within")),
+            (f"{label}: across lists", published, f"{name}/accuracy_across"),
+            (f"{label}: within lists", "", f"{name}/accuracy_within"),
         ]
     rows += [
         (f"linking: accuracy at distance {d}", printed, _at_distance("linking/distance", d))
@@ -227,66 +206,58 @@ def _linking_rows() -> list[tuple[str, str, _Value]]:
     for i in range(NUM_ITEMS):
         for j in range(i + 1, NUM_ITEMS):
             printed = near.get((i, j), "")
-            rows.append((f"linking: {pair_name(i, j)}", printed, _entry("linking/pairs", i, j)))
+            rows.append((f"linking: {pair_name(i, j)}", printed, array_entry("linking/pairs", i, j)))
     rows += [
         ("sham: across, ranks within lists agree", "near 1", _sham("agree")),
         ("sham: across, same rank within lists", "", _sham("equal")),
         ("sham: across, ranks within lists disagree", "near 0", _sham("disagree")),
         ("sham: error at distances 3, 4 less error at 1", "above 0", _sham("hump")),
         *(
-            (f"sham: {pair_name(*p)}", "near 0", _entry("sham/pairs", *p))
+            (f"sham: {pair_name(*p)}", "near 0", array_entry("sham/pairs", *p))
             for p in ((3, 4), (2, 4), (3, 5), (3, 6))
         ),
     ]
     return rows
 
 
-def _plastic_rows() -> list[tuple[str, str, _Value]]:
-    rows: list[tuple[str, str, _Value]] = [
-        ("active solutions, share of networks", "28 of 30", _metric("solution/active")),
-        ("passive solutions, share of networks", "2 of 30", _metric("solution/passive")),
+def _plastic_rows() -> list[Entry]:
+    rows: list[Entry] = [
+        ("active solutions, share of networks", "28 of 30", "solution/active"),
+        ("passive solutions, share of networks", "2 of 30", "solution/passive"),
     ]
     expected = {"weights-reset": "0.50", "massed": "no large loss", "no-test-write": "inference works"}
     listed = {"linking", "sham", "matched-sham"}
     rows += [
-        (f"{condition.label}: accuracy", expected.get(name, ""), _metric(f"{name}/accuracy"))
+        (f"{condition.label}: accuracy", expected.get(name, ""), f"{name}/accuracy")
         for name, condition in CONDITIONS.items()
         if name not in listed
     ]
     rows += [
-        ("restricted test: neighbour pairs", "", _metric("restricted/accuracy_adjacent")),
-        ("restricted test: other pairs", "", _metric("restricted/accuracy_nonadjacent")),
-        (
-            "signs of alpha and modulator flipped: largest change of scores",
-            "0",
-            _metric("sign_flip_difference"),
-        ),
+        ("restricted test: neighbour pairs", "", "restricted/accuracy_adjacent"),
+        ("restricted test: other pairs", "", "restricted/accuracy_nonadjacent"),
+        ("signs of alpha and modulator flipped: largest change of scores", "0", "sign_flip_difference"),
     ]
     for step, after, printed in (
         ("feedback", "right", "below 0"), ("feedback", "wrong", "below 0"),
         ("delay", "right", "0 or above"), ("delay", "wrong", "far below 0"),
     ):  # fmt: skip
         name = f"modulator/{step}_{after}"
-        rows.append((f"modulator at the {step} step after {after} answers", printed, _metric(name)))
+        rows.append((f"modulator at the {step} step after {after} answers", printed, name))
     rows += [
-        ("Mann-Whitney p, feedback step", "", _metric("modulator/feedback_p")),
-        ("Mann-Whitney p, delay step", "", _metric("modulator/delay_p")),
-        ("PC1 and decision axis, |r|", "> 0.9", _metric("components/axis_correlation")),
-        ("rows of the readout, r", "about -0.9", _metric("weights/readout_correlation")),
-        ("input weights of the two slots, r", "-0.8 to -0.9", _metric("weights/slot_correlation")),
-        ("trace rate eta", "about 1 (networks: 1.2)", _metric("weights/trace_rate")),
-        ("rank code: alignment of A (psi2)", "+0.5", _entry("rank_code/psi2", 0, 0)),
-        ("rank code: alignment of H (psi2)", "-0.5", _entry("rank_code/psi2", 0, 7)),
-        ("rank code: alignment of A (psi1)", "about 0", _entry("rank_code/psi1", 0, 0)),
-        ("rank code: alignment of H (psi1)", "about 0", _entry("rank_code/psi1", 0, 7)),
-        (
-            "similarity of psi1 and psi2 structure",
-            "weakly above 0",
-            _metric("rank_code/structure_similarity"),
-        ),
+        ("Mann-Whitney p, feedback step", "", "modulator/feedback_p"),
+        ("Mann-Whitney p, delay step", "", "modulator/delay_p"),
+        ("PC1 and decision axis, |r|", "> 0.9", "components/axis_correlation"),
+        ("rows of the readout, r", "about -0.9", "weights/readout_correlation"),
+        ("input weights of the two slots, r", "-0.8 to -0.9", "weights/slot_correlation"),
+        ("trace rate eta", "about 1 (networks: 1.2)", "weights/trace_rate"),
+        ("rank code: alignment of A (psi2)", "+0.5", array_entry("rank_code/psi2", 0, 0)),
+        ("rank code: alignment of H (psi2)", "-0.5", array_entry("rank_code/psi2", 0, 7)),
+        ("rank code: alignment of A (psi1)", "about 0", array_entry("rank_code/psi1", 0, 0)),
+        ("rank code: alignment of H (psi1)", "about 0", array_entry("rank_code/psi1", 0, 7)),
+        ("similarity of psi1 and psi2 structure", "weakly above 0", "rank_code/structure_similarity"),
     ]
     rows += [
-        (f"first sight of {pair} at trial 18: accuracy", "about 0", _metric(f"withheld {pair}/accuracy"))
+        (f"first sight of {pair} at trial 18: accuracy", "about 0", f"withheld {pair}/accuracy")
         for pair in WITHHELD
     ]
     for place, size in ((0, "0"), (1, "0"), (2, "small"), (3, "large")):
@@ -299,10 +270,10 @@ def _plastic_rows() -> list[tuple[str, str, _Value]]:
     rows += [
         ("DE, CD never shown, step 3: change of C", "0", _change("DE, never CD", 2, 3)),
         ("DE, EF never shown, step 3: change of F", "0", _change("DE, never EF", 5, 3)),
-        ("recoding: mean cosine of the fit", "> 0.5", _metric("recoding/mean_cosine")),
-        ("recoding: |r| of u and psi1", "< 0.1", _metric("recoding/correlation_with_plain")),
-        ("recoding: C at step 1 predicts its change, r", "above 0", _metric("recoding/effect_of_C")),
-        ("recoding: F at step 1 predicts its change, r", "above 0", _metric("recoding/effect_of_F")),
+        ("recoding: mean cosine of the fit", "> 0.5", "recoding/mean_cosine"),
+        ("recoding: |r| of u and psi1", "< 0.1", "recoding/correlation_with_plain"),
+        ("recoding: C at step 1 predicts its change, r", "above 0", "recoding/effect_of_C"),
+        ("recoding: F at step 1 predicts its change, r", "above 0", "recoding/effect_of_F"),
     ]
     for target, printed in zip(DECODED, ("barely", "yes", "yes", "", ""), strict=True):
         rows.append(
@@ -311,23 +282,24 @@ def _plastic_rows() -> list[tuple[str, str, _Value]]:
     return rows
 
 
-def table(results: Mapping[str, Sequence[Results]]) -> list[Row]:
-    """What was found, beside what was published; `n` is a number of networks."""
+def _table(results: Groups) -> list[Row]:
+    """Behaviour, representations and the toy model; `n` is a number of networks."""
     rows: list[Row] = []
     for group, runs in results.items():
-        specific = _linking_rows() + _plastic_rows() if group == PLASTIC else _short_linking_rows()
-        if group == PLASTIC:
+        entries = [*_standard_rows(), *_effort_rows()]
+        if group == _PLASTIC:
             accuracies = [run.metrics["accuracy"] for run in runs]
-            rows.append(
-                Row("neuromodulated: median test accuracy", "", float(np.median(accuracies)), None, len(runs))
-            )
-        for quantity, published, value in [*_standard_rows(), *_effort_rows(), *specific]:
-            published = published if group == PLASTIC else ""
-            rows.append(Row.of(f"{_SPOKEN[group]}: {quantity}", published, [value(run) for run in runs]))
+            median = float(np.median(accuracies))
+            rows.append(Row("neuromodulated: median test accuracy", "", median, None, len(runs)))
+            entries += [*_linking_rows(), *_plastic_rows()]
+        else:
+            short = [*entries, *_short_linking_rows()]
+            entries = [(quantity, "", value) for quantity, _, value in short]
+        rows += rows_of(runs, f"{_TITLES[group]}: ", entries, absent=float("nan"))
     return rows + _toy_rows()
 
 
-def _short_linking_rows() -> list[tuple[str, str, _Value]]:
+def _short_linking_rows() -> list[Entry]:
     return [row for row in _linking_rows() if row[0].count(":") == 1 and "lists" in row[0].split(":")[1]] + [
         (f"linking: accuracy at distance {d}", "", _at_distance("linking/distance", d))
         for d in range(1, NUM_ITEMS)
@@ -352,17 +324,28 @@ def toy_variants() -> dict[str, npt.NDArray[np.float64]]:
 
 def _toy_rows() -> list[Row]:
     rows = []
-    for name, found in toy_variants().items():
-        defined = found[~np.isnan(found)]
+    for name, correlations in toy_variants().items():
+        defined = correlations[~np.isnan(correlations)]
         published = "clearly higher" if name == "with reinstatement" else ""
         quantity = f"toy model {name}: correlation of value and rank (n: episodes)"
         rows.append(Row(quantity, published, float(defined.mean()), interval(defined.tolist()), len(defined)))
     return rows
 
 
-def figures(results: Mapping[str, Sequence[Results]]) -> list[tuple[str, str, Figure]]:
+def _figures(results: Groups) -> list[Drawn]:
     """The article's figures, from our networks."""
-    drawn = drawings.comparisons(results, _SPOKEN)
-    if PLASTIC in results:
-        drawn += drawings.of_plastic(results[PLASTIC])
+    drawn = drawings.comparisons(results, _TITLES)
+    if _PLASTIC in results:
+        drawn += drawings.of_plastic(results[_PLASTIC])
     return [*drawn, drawings.toy_model(toy_variants())]
+
+
+STUDY = Study(
+    "transitive-inference",
+    "transitive inference and list linking: a self-modulated plastic network, and recurrent ones",
+    _plan,
+    _table,
+    _figures,
+    _measure,
+    effort=Effort(),
+)

@@ -15,13 +15,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import named_generator, torch_generator
-from benchmarks.studies import Measured
-from benchmarks.studies.transitive.conditions import (
-    CONDITIONS,
-    NUM_ITEMS,
-    NUM_TRAIN,
-    Condition,
-)
+from benchmarks.studies.study import Arrays, Measured
+from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN, Condition
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.modulation import modulator_by_outcome
 from plastic_agents.analysis.playing import Passage, passages
@@ -94,7 +89,7 @@ def behaviour(agent: NetworkAgent, seed: int, effort: Effort) -> Measured:
     1) over splits, `.../trials` (R,), all but the last over test trials.
     """
     metrics: dict[str, float] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: Arrays = {}
     for name, condition in CONDITIONS.items():
         if condition.intervene is None or isinstance(agent.network, Neuromodulated):
             figures, tables = _in_condition(agent, name, condition, seed, effort)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.evaluation import torch_generator
-from benchmarks.studies import Measured
+from benchmarks.studies.study import Arrays, Measured
 from benchmarks.studies.transitive.conditions import NUM_ITEMS, WITHHELD, WITHHELD_TRIAL
 from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, played, standard_task
 from plastic_agents.analysis import rank_code
@@ -80,7 +80,7 @@ def step_by_step(agent: NetworkAgent, seed: int, effort: Effort) -> Measured:
     `recoding/...`.
     """
     metrics: dict[str, float] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: Arrays = {}
     for name, arguments in WITHHELD.items():
         seen = _trial(
             agent, ("withheld_pair", arguments), WITHHELD_TRIAL, effort.withheld, seed, f"withheld {name}"
