@@ -24,21 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_agents.analysis.cluster_scores import mean_agreement
-from plastic_agents.analysis.silhouettes import distances, silhouette, silhouettes_of_cuts
+from plastic_agents.analysis.silhouettes import silhouettes_of_cuts
 
 __all__ = [
     "Clustering",
     "GroupedClustering",
-    "KMeansClustering",
     "cluster",
     "cluster_groups",
     "cut",
-    "cuts_by_size",
-    "k_means_clusters",
-    "merge_gaps",
     "minibatch_groups",
     "unresponsive",
-    "ward",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -94,23 +89,6 @@ class GroupedClustering:
     clustering: Clustering
 
 
-@dataclass(frozen=True)
-class KMeansClustering:
-    """Clusters by k-means.
-
-    Attributes:
-        labels: (n,), 0 to k - 1; not in any order.
-        num_clusters: k.
-        counts: Numbers of clusters that were tried, (C,).
-        silhouettes: Silhouette at each, (C,).
-    """
-
-    labels: Labels
-    num_clusters: int
-    counts: Labels
-    silhouettes: Floats
-
-
 def unresponsive(variance: Floats, share: float = 1e-3) -> npt.NDArray[np.bool_]:
     """Units whose mean variance over rows is below a share of the largest unit's, (n,).
 
@@ -147,6 +125,9 @@ def cluster(
     Raises:
         ValueError: If there are too few samples for the smallest number of clusters.
     """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import pdist, squareform
+
     kept = np.ones(len(samples), dtype=bool) if leave_out is None else ~np.asarray(leave_out, dtype=bool)
     data = np.asarray(samples, dtype=np.float64)[kept]
     tried = np.arange(counts[0], min(counts[1], len(data) - 1) + 1)
@@ -155,22 +136,22 @@ def cluster(
             f"{len(data)} samples into {counts[0]} or more clusters: expected more samples than clusters, "
             "and at least 2 clusters."
         )
-    tree = ward(distances(data))
+    tree = linkage(pdist(data), "ward")
     scores = np.empty((num_repeats, len(tried)))
     trees = []
     for repeat in range(num_repeats):
-        apart = distances(data * (1.0 + jitter * rng.standard_normal(data.shape)))
-        trees.append(ward(apart))
-        scores[repeat] = silhouettes_of_cuts(apart, trees[-1], int(tried[0]), int(tried[-1]))
+        apart = pdist(data * (1.0 + jitter * rng.standard_normal(data.shape)))
+        trees.append(linkage(apart, "ward"))
+        scores[repeat] = silhouettes_of_cuts(squareform(apart), trees[-1], int(tried[0]), int(tried[-1]))
     median = np.median(scores, axis=0)
-    gaps = merge_gaps(tree)[tried - 2]
+    gaps = np.diff(tree[:, 2])[::-1][tried - 2]
     best = float(median.max())
     # Among the candidates the first of the largest gaps, which is the one with the fewest clusters.
     candidate_gaps = np.where(median >= best - slack * abs(best), gaps, -np.inf)
     chosen = int(tried[candidate_gaps.argmax()])
     labels = np.full(len(samples), chosen, dtype=np.int64)
     labels[kept] = cut(tree, chosen)
-    order = np.concatenate((np.flatnonzero(kept)[_leaves(tree)], np.flatnonzero(~kept)))
+    order = np.concatenate((np.flatnonzero(kept)[leaves_list(tree)], np.flatnonzero(~kept)))
     stability = mean_agreement(np.stack([cut(t, chosen) for t in trees])) if num_repeats > 1 else float("nan")
     return Clustering(labels, chosen, order, tree, kept, tried, median, gaps, stability)
 
@@ -231,72 +212,18 @@ def cluster_groups(
     return GroupedClustering(found.labels[groups], np.asarray(groups, dtype=np.int64), found)
 
 
-def k_means_clusters(
-    samples: Numbers, rng: np.random.Generator, counts: tuple[int, int] = (2, 29), num_starts: int = 20
-) -> KMeansClustering:
-    """Yang's clusters: k-means, the number with the largest silhouette.
-
-    Args:
-        samples: (n, m).
-        rng: Of the starts.
-        counts: Smallest and largest number tried; (10, 10) for task-epochs.
-        num_starts: Of each number.
-    """
-    from sklearn.cluster import KMeans
-
-    data = np.asarray(samples, dtype=np.float64)
-    tried = np.arange(counts[0], min(counts[1], len(data) - 1) + 1)
-    seed = int(rng.integers(2**31 - 1))
-    found = [KMeans(int(k), n_init=num_starts, random_state=seed).fit_predict(data) for k in tried]
-    apart = distances(data)
-    scores = np.array([silhouette(apart, labels) for labels in found])
-    best = int(scores.argmax())
-    return KMeansClustering(found[best].astype(np.int64), int(tried[best]), tried, scores)
-
-
-def ward(apart: Floats) -> Floats:
-    """Ward's tree from Euclidean distances (n, n): merged pair, height, size, (n - 1, 4)."""
-    from scipy.cluster.hierarchy import linkage
-    from scipy.spatial.distance import squareform
-
-    return np.asarray(linkage(squareform(apart, checks=False), method="ward"))
-
-
 def cut(tree: Floats, num_clusters: int) -> Labels:
-    """Labels (n,) of exactly `num_clusters` clusters, numbered in the order of the tree's leaves."""
-    return cuts_by_size(tree, [num_clusters])[0]
+    """Labels (n,) of exactly `num_clusters` clusters, numbered in the order of the tree's leaves.
 
+    Raises:
+        ValueError: If there are fewer samples than that, or no clusters.
+    """
+    from scipy.cluster.hierarchy import fcluster, leaves_list
 
-def cuts_by_size(tree: Floats, numbers: list[int]) -> list[Labels]:
-    """Labels (n,) at several numbers of clusters, as `cut`."""
     size = len(tree) + 1
-    if not all(1 <= number <= size for number in numbers):
-        raise ValueError(f"{numbers} clusters of {size} samples: expected 1 to {size}.")
-    leaves = _leaves(tree)
-    place = np.empty(size, dtype=np.int64)
-    place[leaves] = np.arange(size)
-    labels = np.arange(2 * size - 1)  # of each node, that of the root above it so far
-    found: dict[int, Labels] = {}
-    for merge in range(size):
-        if (left := size - merge) in numbers:
-            roots = labels[:size]
-            while not np.array_equal(roots, labels[roots]):
-                roots = labels[roots]
-            names, inverse = np.unique(roots, return_inverse=True)
-            first = np.full(len(names), size)
-            np.minimum.at(first, inverse, place)
-            found[left] = first.argsort().argsort()[inverse]
-        if merge < size - 1:
-            labels[tree[merge, :2].astype(np.int64)] = size + merge
-    return [found[number] for number in numbers]
-
-
-def merge_gaps(tree: Floats) -> Floats:
-    """How far the merge of k clusters is above the one that made them, for k = 2 to n - 1, (n - 2,)."""
-    return np.asarray(np.diff(tree[:, 2])[::-1])
-
-
-def _leaves(tree: Floats) -> Labels:
-    from scipy.cluster.hierarchy import leaves_list
-
-    return np.asarray(leaves_list(tree), dtype=np.int64)
+    if not 1 <= num_clusters <= size:
+        raise ValueError(f"{num_clusters} clusters of {size} samples: expected 1 to {size}.")
+    # By the merges' numbers, since their heights may be equal.
+    labels = fcluster(tree, size - num_clusters - 1, "monocrit", monocrit=np.arange(size - 1.0))
+    first = np.unique(labels[leaves_list(tree)], return_index=True)[1]
+    return np.asarray(first.argsort().argsort()[labels - 1])

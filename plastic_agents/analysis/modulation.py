@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plastic_agents.analysis.statistics import RankTest, mann_whitney
-
 __all__ = ["ModulatorByOutcome", "modulator_by_outcome"]
 
 Floats = npt.NDArray[np.float64]
@@ -25,14 +23,16 @@ class ModulatorByOutcome(NamedTuple):
     Attributes:
         right: (K, 2), feedback and delay step of trials answered rightly.
         wrong: (L, 2), of the others.
-        tests: Right against wrong, at the feedback and at the delay step; None where one of the two never
-            came.
+        effect: Probability that the modulator is larger after a right answer than after a wrong one (ties
+            count half), at the two steps, (2,); NaN where one of the outcomes never came.
+        p: Of that effect, by a two-sided Mann-Whitney test, (2,).
         sign: What the network's own modulator was multiplied with.
     """
 
     right: Floats
     wrong: Floats
-    tests: tuple[RankTest, RankTest] | None
+    effect: Floats
+    p: Floats
     sign: float
 
 
@@ -46,10 +46,13 @@ def modulator_by_outcome(
         correct: (B,), whether the answer was right.
         fixes_sign: Turn the sign so that the mean at the delay step after errors is negative.
     """
+    from scipy.stats import mannwhitneyu  # slow to import
+
     right, wrong = (modulator[np.asarray(correct, dtype=bool) == outcome] for outcome in (True, False))
     sign = -1.0 if fixes_sign and len(wrong) and wrong[:, 1].mean() > 0 else 1.0
     right, wrong = (sign * values.astype(np.float64) for values in (right, wrong))
-    tests = None
+    effect = p = np.full(2, np.nan)
     if len(right) and len(wrong):
-        tests = mann_whitney(right[:, 0], wrong[:, 0]), mann_whitney(right[:, 1], wrong[:, 1])
-    return ModulatorByOutcome(right, wrong, tests, sign)
+        test = mannwhitneyu(right, wrong, method="asymptotic", axis=0)
+        effect, p = test.statistic / (len(right) * len(wrong)), test.pvalue
+    return ModulatorByOutcome(right, wrong, effect, p, sign)

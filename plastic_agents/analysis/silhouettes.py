@@ -8,34 +8,12 @@ Source: Rousseeuw, Journal of Computational and Applied Mathematics 20 (1987).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["distances", "silhouette", "silhouettes_of_cuts"]
+__all__ = ["silhouettes_of_cuts"]
 
 Floats = npt.NDArray[np.float64]
-
-
-def distances(samples: Floats) -> Floats:
-    """Euclidean distances between samples (n, m), (n, n)."""
-    from scipy.spatial.distance import pdist, squareform
-
-    return np.asarray(squareform(pdist(samples)))
-
-
-def silhouette(apart: Floats, labels: npt.NDArray[np.integer[Any]]) -> float:
-    """Mean silhouette of labels (n,) at distances (n, n); 0 for samples alone in their cluster."""
-    member = (labels[None] == np.unique(labels)[:, None]).astype(np.float64)  # (k, n)
-    size = member.sum(1)
-    if len(size) < 2:
-        raise ValueError("a silhouette needs at least 2 clusters.")
-    sums = member @ apart  # (k, n)
-    own = member.argmax(0)
-    within = sums[own, np.arange(len(own))] / np.maximum(size[own] - 1, 1)
-    means = np.where(member > 0, np.inf, sums / size[:, None])
-    return float(_silhouettes(within, means.min(0), size[own]).mean())
 
 
 def silhouettes_of_cuts(apart: Floats, tree: Floats, smallest: int, largest: int) -> Floats:

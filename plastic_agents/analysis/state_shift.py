@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plastic_agents.analysis.statistics import Line, fit_line, pearson
+from plastic_agents.analysis.statistics import Line, pearson
 
 __all__ = ["CATEGORIES", "StateShift", "category_of", "state_shift"]
 
@@ -77,6 +77,9 @@ def state_shift(
         ValueError: If there are fewer than 3 tasks, the shapes differ, or a pair of tasks has no direction in
             common.
     """
+    from scipy.spatial.distance import cdist
+    from scipy.special import betaincc
+
     if before.shape != after.shape or before.ndim < 3 or len(before) < 3:
         raise ValueError(
             f"states of shapes {before.shape} and {after.shape}: expected both (tasks, directions, ...), "
@@ -87,41 +90,29 @@ def state_shift(
     for k in range(directions):
         start = np.asarray(before[:, k], dtype=np.float64).reshape(tasks, -1)
         shift = np.asarray(after[:, k], dtype=np.float64).reshape(tasks, -1) - start
-        distance[k], angle[k] = _distances(start), _angles(shift)
+        # By differences: the states of two tasks may lie close together and far out.
+        distance[k], angle[k] = cdist(start, start), _angles(shift)
     known = ~(np.isnan(distance) | np.isnan(angle))
     first, second = np.triu_indices(tasks, 1)
     if not known.any(0)[first, second].all():
         raise ValueError("a pair of tasks has no direction in common: expected at least one.")
     far, turned = (np.where(known, x, 0.0).sum(0) / np.maximum(known.sum(0), 1) for x in (distance, angle))
-    line = fit_line(far[first, second], turned[first, second], through_origin=True)
-    permuted = []
-    for _ in range(num_permutations):
-        order = rng.permutation(tasks)
-        permuted.append(pearson(far[first, second], turned[order][:, order][first, second]))
+    orders = [np.arange(tasks), *(rng.permutation(tasks) for _ in range(num_permutations))]
+    x, y = far[first, second], turned[first, second]
+    r, *permuted = (float(pearson(x, turned[o][:, o][first, second])) for o in orders)
     # Rounding alone must not make an equal correlation smaller.
-    as_large = int((np.abs(permuted) >= abs(line.r) - 1e-12).sum())
-    return StateShift(
-        far[first, second],
-        turned[first, second],
-        np.stack((first, second), 1),
-        line,
-        (1 + as_large) / (1 + num_permutations),
-    )
-
-
-def _distances(states: Floats) -> Floats:
-    """Between rows, (T, T). By differences: the states of two tasks may lie close together and far out."""
-    return np.stack([np.linalg.norm(states - row, axis=1) for row in states])
+    as_large = int((np.abs(permuted) >= abs(r) - 1e-12).sum())
+    # The squared cosine of x and y has this distribution where y is independent of x, of mean 0.
+    p = float(betaincc(0.5, (len(x) - 1) / 2, min((x @ y) ** 2 / ((x @ x) * (y @ y)), 1.0)))
+    line = Line(float(x @ y / (x @ x)), 0.0, r, p, len(x))
+    return StateShift(x, y, np.stack((first, second), 1), line, (1 + as_large) / (1 + num_permutations))
 
 
 def _angles(vectors: Floats) -> Floats:
-    """Between rows, in radians, (T, T); NaN for a vector of no length."""
+    """Angles between rows, in radians, (T, T); NaN for a vector of no length."""
+    from scipy.spatial.distance import cdist
+
     size = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, size, out=np.full_like(vectors, np.nan), where=size > 0)
     # Kahan's: as exact for small angles as for large ones, which arccos of the cosine is not.
-    return np.stack(
-        [
-            2 * np.arctan2(np.linalg.norm(unit - row, axis=1), np.linalg.norm(unit + row, axis=1))
-            for row in unit
-        ]
-    )
+    return np.asarray(2 * np.arctan2(cdist(unit, unit), cdist(unit, -unit)))

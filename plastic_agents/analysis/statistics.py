@@ -1,11 +1,10 @@
-"""Statistics that several analyses need: correlation, lines, rank test, components, streamed linear decoding.
+"""Statistics that several analyses need: correlation of batches, lines, streamed moments and linear decoding.
 
 Linear algebra goes through torch, which keeps to the number of threads that a run has set.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,15 +13,11 @@ import numpy.typing as npt
 import torch
 
 __all__ = [
-    "Components",
     "Line",
     "LinearDecoding",
-    "RankTest",
     "RunningMoments",
     "fit_line",
-    "mann_whitney",
     "pearson",
-    "principal_components",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -43,14 +38,13 @@ def pearson(a: Numbers, b: Numbers) -> Floats:
 
 
 class Line(NamedTuple):
-    """A least-squares line y = intercept + slope x.
+    """Least-squares line y = intercept + slope x.
 
     Attributes:
         slope: Of the line.
-        intercept: 0 where the line was to go through the origin.
-        r: Pearson correlation of x and y, whatever the line.
-        p: Two-sided, of no slope, by Student's t with as many degrees of freedom as the line leaves. It takes
-            the points for independent.
+        intercept: Of the line.
+        r: Pearson correlation of x and y; NaN where y does not vary.
+        p: Two-sided, of no slope, by Student's t, for independent points.
         num_points: Points without a NaN.
     """
 
@@ -61,87 +55,20 @@ class Line(NamedTuple):
     num_points: int
 
 
-def fit_line(x: Numbers, y: Numbers, through_origin: bool = False) -> Line:
+def fit_line(x: Numbers, y: Numbers) -> Line:
     """Least-squares line through points (n,); those with a NaN are left out.
 
     Raises:
         ValueError: If fewer than 3 points remain, or x does not vary.
     """
-    from scipy.special import stdtr  # slow to import, and used here only
+    from scipy.stats import linregress  # slow to import
 
     known = ~(np.isnan(x) | np.isnan(y))
     x, y = (np.asarray(v, dtype=np.float64)[known] for v in (x, y))
-    n = len(x)
-    about = 0.0 if through_origin else float(x.mean()) if n else 0.0
-    size = float(((x - about) ** 2).sum())
-    if n < 3 or size == 0:
-        raise ValueError(f"{n} points: expected at least 3, at more than one place.")
-    slope = float(((x - about) * y).sum()) / size
-    intercept = 0.0 if through_origin else float(y.mean()) - slope * about
-    free = n - (1 if through_origin else 2)
-    error = math.sqrt(float(((y - intercept - slope * x) ** 2).sum()) / free / size)
-    p = 2 * float(stdtr(free, -abs(slope) / error)) if error > 0 else 0.0 if slope else 1.0
-    return Line(slope, intercept, float(pearson(x, y)), p, n)
-
-
-class RankTest(NamedTuple):
-    """A Mann-Whitney test.
-
-    Attributes:
-        u: Pairs (x of the first sample, y of the second) with x > y; ties count half.
-        effect: u as a share of all pairs: chance that an x is larger than a y. 0.5 if the samples are alike.
-        p: Two-sided, by the normal approximation, corrected for ties and continuity. For samples of some 20
-            or more.
-    """
-
-    u: float
-    effect: float
-    p: float
-
-
-def mann_whitney(first: Numbers, second: Numbers) -> RankTest:
-    """Test whether values of one sample (K,) tend to be larger than those of another (L,).
-
-    Raises:
-        ValueError: If one of them is empty.
-    """
-    k, m = len(first), len(second)
-    if not k or not m:
-        raise ValueError(f"samples of {k} and {m} values: expected at least one in each.")
-    _, place, counts = np.unique(np.concatenate((first, second)), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # tied values share the mean of their ranks
-    u = float(ranks[:k].sum()) - k * (k + 1) / 2
-    total = k + m
-    ties = float((counts.astype(np.float64) ** 3 - counts).sum())
-    variance = k * m / 12 * (total + 1 - ties / (total * (total - 1)))
-    if variance <= 0:  # all values are equal
-        return RankTest(u, u / (k * m), 1.0)
-    z = max(abs(u - k * m / 2) - 0.5, 0.0) / math.sqrt(variance)
-    return RankTest(u, u / (k * m), math.erfc(z / math.sqrt(2)))
-
-
-class Components(NamedTuple):
-    """Principal components, the largest first.
-
-    Attributes:
-        axes: (k, n), of length 1. Their signs are arbitrary.
-        scores: (K, k), the samples along them.
-        shares: (k,), of the variance.
-    """
-
-    axes: Floats
-    scores: Floats
-    shares: Floats
-
-
-def principal_components(samples: Numbers, count: int = 2) -> Components:
-    """The `count` largest principal components of samples (K, n)."""
-    centred = samples.astype(np.float64) - samples.mean(0, dtype=np.float64)
-    _, sizes, axes = (
-        part.numpy() for part in torch.linalg.svd(torch.as_tensor(centred), full_matrices=False)
-    )
-    shares = sizes**2 / max(float((sizes**2).sum()), np.finfo(np.float64).tiny)
-    return Components(axes[:count], centred @ axes[:count].T, shares[:count])
+    if len(x) < 3 or np.ptp(x) == 0:
+        raise ValueError(f"{len(x)} points: expected at least 3, at more than one place.")
+    fit = linregress(x, y)
+    return Line(float(fit.slope), float(fit.intercept), float(pearson(x, y)), float(fit.pvalue), len(x))
 
 
 @dataclass

@@ -24,7 +24,6 @@ __all__ = [
     "moved_readout",
     "output_currents",
     "participation_ratio",
-    "principal_angles",
     "principal_basis",
     "principal_directions",
     "state_dimension",
@@ -205,13 +204,6 @@ def cross_variance(sets: Sequence[npt.NDArray[Any]], count: int) -> FloatArray:
     """
     bases = [principal_basis(samples, count) for samples in sets]
     return np.array([[captured_variance(samples, basis)[-1] for samples in sets] for basis in bases])
-
-
-def principal_angles(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Angles between two subspaces given by orthonormal columns (n, k) and (n, m), rising, in radians."""
-    from scipy.linalg import subspace_angles  # exact for small angles too; slow to import, used here only
-
-    return np.asarray(subspace_angles(first, second)[::-1])
 
 
 def state_dimension(samples: npt.NDArray[Any]) -> float:

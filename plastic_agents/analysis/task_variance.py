@@ -25,16 +25,13 @@ import numpy.typing as npt
 
 __all__ = [
     "PROBED_EPOCHS",
-    "ConditionSums",
     "TaskPeriod",
     "TaskVariance",
     "condition_means",
-    "direction_bins",
     "fractional_histogram",
     "fractional_variance",
     "modulated_variance",
     "normalised_variance",
-    "responsive_units",
     "task_periods",
 ]
 
@@ -64,12 +61,6 @@ def task_periods(epochs: Mapping[str, Sequence[str]]) -> list[TaskPeriod]:
     return [TaskPeriod(task, e) for task, names in epochs.items() for e in PROBED_EPOCHS if e in names]
 
 
-def direction_bins(angles: Numbers, num_bins: int = 8) -> npt.NDArray[np.int64]:
-    """Index of the nearest of `num_bins` directions 2 pi k / num_bins for angles in radians, same shape."""
-    nearest = np.round(np.asarray(angles, dtype=np.float64) * (num_bins / (2 * np.pi)))
-    return nearest.astype(np.int64) % num_bins
-
-
 def condition_means(states: Numbers, bins: Integers, num_bins: int = 8) -> Floats:
     """Mean state of the trials of each bin, (K, ...); NaN for a bin without trials.
 
@@ -91,21 +82,19 @@ class TaskVariance:
     """Variance of condition means by task-period, from states that come one step at a time and are not kept.
 
     Every `add` must bring all trials of a task at one step (50 in the published analysis), which makes
-    mu[:, t] final at once. Where the trials come in several batches, use `ConditionSums`.
+    mu[:, t] final at once.
 
     Args:
         num_rows: R.
         num_units: n.
-        num_bins: K, conditions: 8 directions; or one per trial of a noiseless grid (Yang's).
+        num_bins: K, conditions: 8 directions.
     """
 
     def __init__(self, num_rows: int, num_units: int, num_bins: int = 8) -> None:
         self.num_bins = num_bins
         self._counts = np.zeros(num_rows)
-        self._steps = np.zeros(num_rows)
         self._mean = np.zeros((num_rows, num_units))
         self._scatter = np.zeros((num_rows, num_units))  # sum of squares about the mean so far
-        self._across = np.zeros((num_rows, num_units))
 
     def add(self, row: int, states: Numbers, bins: Integers) -> None:
         """Add all trials of one task at one step of a task-period.
@@ -135,9 +124,7 @@ class TaskVariance:
         shift = here - self._mean[row]
         self._scatter[row] += scatter + shift**2 * (before * len(mu) / total)
         self._mean[row] += shift * (len(mu) / total)
-        self._across[row] += scatter / len(mu)
         self._counts[row] = total
-        self._steps[row] += 1
 
     @property
     def pooled(self) -> Floats:
@@ -145,54 +132,9 @@ class TaskVariance:
         return _ratio(self._scatter, self._counts)
 
     @property
-    def across_conditions(self) -> Floats:
-        """Yang's: variance across conditions, then mean over steps, (R, n)."""
-        return _ratio(self._across, self._steps)
-
-    @property
     def means(self) -> Floats:
         """Mean over conditions and steps, (R, n)."""
         return _ratio(self._mean * self._counts[:, None], self._counts)
-
-
-class ConditionSums:
-    """Sums by condition and step of one task-period, for trials that come in several batches.
-
-    Memory is K T n, so for units rather than for synapses.
-
-    Args:
-        num_steps: T.
-        num_units: n.
-        num_bins: K.
-    """
-
-    def __init__(self, num_steps: int, num_units: int, num_bins: int = 8) -> None:
-        self._sums = np.zeros((num_steps, num_bins, num_units))
-        self._counts = np.zeros((num_steps, num_bins))
-
-    def add(self, step: int, states: Numbers, bins: Integers) -> None:
-        """Add some trials' states (B, ...) at a step, with their conditions (B,)."""
-        member, counts = _membership(bins, self._counts.shape[1])
-        self._sums[step] += member @ np.asarray(states, dtype=np.float64).reshape(len(states), -1)
-        self._counts[step] += counts
-
-    @property
-    def means(self) -> Floats:
-        """mu, (K, T, n); NaN where there was no trial."""
-        mean = np.full(self._sums.shape, np.nan)
-        counts = self._counts[..., None]
-        np.divide(self._sums, counts, out=mean, where=counts > 0)
-        return mean.swapaxes(0, 1)
-
-    @property
-    def pooled(self) -> Floats:
-        """Variance over conditions and steps pooled, (n,)."""
-        return np.asarray(np.nanvar(self.means, axis=(0, 1)))
-
-    @property
-    def across_conditions(self) -> Floats:
-        """Variance across conditions, then mean over steps, (n,)."""
-        return np.asarray(np.nanmean(np.nanvar(self.means, axis=0), axis=0))
 
 
 def normalised_variance(variance: Floats) -> Floats:
@@ -209,11 +151,6 @@ def modulated_variance(variance: Floats, weights: Floats) -> Floats:
         weights: W, (N, E).
     """
     return np.asarray(variance * np.square(weights).reshape(-1))
-
-
-def responsive_units(variance: Floats, smallest_sum: float = 1e-3) -> npt.NDArray[np.bool_]:
-    """Units whose variance summed over rows is larger than some (Yang's: 1e-3), (n,)."""
-    return np.asarray(variance.sum(0) > smallest_sum)
 
 
 def fractional_variance(first: Floats, second: Floats) -> Floats:

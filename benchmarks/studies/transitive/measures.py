@@ -20,7 +20,7 @@ from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.modulation import modulator_by_outcome
 from plastic_agents.analysis.playing import Passage, passages
-from plastic_agents.analysis.statistics import LinearDecoding, RunningMoments, pearson, principal_components
+from plastic_agents.analysis.statistics import LinearDecoding, RunningMoments, pearson
 from plastic_agents.analysis.transitive import Choices, choices_of, distance_curve, pair_tables
 from plastic_agents.base import NetworkAgent
 from plastic_agents.networks.neuromodulated import Neuromodulated
@@ -219,9 +219,9 @@ def _of_modulator(modulator: npt.NDArray[Any], correct: npt.NDArray[Any]) -> Mea
     for place, step in enumerate(("feedback", "delay")):
         metrics[f"modulator/{step}_right"] = _mean(found.right[:, place])
         metrics[f"modulator/{step}_wrong"] = _mean(found.wrong[:, place])
-        if found.tests is not None:
-            metrics[f"modulator/{step}_effect"] = found.tests[place].effect
-            metrics[f"modulator/{step}_p"] = found.tests[place].p
+        if not np.isnan(found.p[place]):
+            metrics[f"modulator/{step}_effect"] = float(found.effect[place])
+            metrics[f"modulator/{step}_p"] = float(found.p[place])
     return metrics, {"modulator/right": found.right, "modulator/wrong": found.wrong}
 
 
@@ -231,15 +231,19 @@ def _of_components(
     first_items: npt.NDArray[Any],
     axis: npt.NDArray[Any],
 ) -> Measured:
-    found = principal_components(response, 2)
-    sign = -1.0 if float(found.axes[0] @ axis) < 0 else 1.0
+    from sklearn.decomposition import PCA  # slow to import
+
+    components = PCA(2, svd_solver="full").fit(response.astype(np.float64))
+    direction = components.components_[0]
+    sign = -1.0 if float(direction @ axis) < 0 else 1.0
+    scores = sign * components.transform(response.astype(np.float64))
     metrics = {
-        "components/axis_correlation": abs(float(pearson(found.axes[0], axis))),
-        "components/first_share": float(found.shares[0]),
-        "components/answer_correlation": float(pearson(sign * found.scores[:, 0], answers)),
+        "components/axis_correlation": abs(float(pearson(direction, axis))),
+        "components/first_share": float(components.explained_variance_ratio_[0]),
+        "components/answer_correlation": float(pearson(scores[:, 0], answers)),
     }
     return metrics, {
-        "components/scores": found.scores * sign,
+        "components/scores": scores,
         "components/answers": answers,
         "components/first_items": first_items,
     }
