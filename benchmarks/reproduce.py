@@ -17,20 +17,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 import plastic_agents
+from benchmarks.cli import Mistake, guarded, one_line
 from benchmarks.config import RunConfig, from_mapping
 from benchmarks.figures import png
 from benchmarks.history import read_arrays, write_arrays
@@ -40,6 +38,7 @@ from benchmarks.run import run
 from benchmarks.rundir import RunDirectory
 from benchmarks.studies import STUDIES, study
 from benchmarks.studies.study import Measured, Planned, Row, Study
+from benchmarks.workers import carry_out_all
 from plastic_agents import pretrained
 from plastic_agents.files import write_text
 
@@ -112,6 +111,7 @@ def reproduce(
         ValueError: If there is no such study, run type or group, no finished run to analyse, or a shipped
             network is missing.
         RuntimeError: If runs failed, once all others are done.
+        Stopped: On Ctrl-C, SIGTERM or SIGHUP.
     """
     if isinstance(subject, str):
         subject = study(subject)
@@ -159,7 +159,7 @@ def reproduce(
     if reports:
         for config in configs.values():
             directory = RunDirectory.of(config)
-            if not (directory.path / "report.html").exists():
+            if not all((directory.path / f"report.{kind}").exists() for kind in ("html", "pdf")):
                 present(directory)
     return root
 
@@ -203,15 +203,8 @@ def _make(
     name: str, configs: Mapping[tuple[str, int], RunConfig], jobs: int, measure: _Measure | None
 ) -> dict[str, BaseException]:
     """Make runs that do not depend on each other; gives the errors of those that failed."""
-    # Fresh processes: no run may inherit another's threads or random numbers.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        started = {
-            pool.submit(_carry_out, group, config, measure): f"{group}, seed {seed}"
-            for (group, seed), config in configs.items()
-        }
-        for _ in tqdm(as_completed(started), total=len(started), desc=name, unit="run"):
-            pass
-    return {named: error for done, named in started.items() if (error := done.exception()) is not None}
+    work = {f"{group}, seed {seed}": (group, config, measure) for (group, seed), config in configs.items()}
+    return carry_out_all(_carry_out, work, jobs, name)
 
 
 def _carry_out(group: str, config: RunConfig, measure: _Measure | None) -> None:
@@ -314,11 +307,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--jobs {options.jobs}: expected at least 1.")
     if options.seeds is not None and options.seeds < 1:
         parser.error(f"--seeds {options.seeds}: expected at least 1.")
+    return guarded("benchmarks/reproduce.py", lambda: _reproduce_and_tell(options))
+
+
+def _reproduce_and_tell(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     try:
         root = reproduce(
             options.study,
-            options.out,
+            options.out.expanduser(),
             options.jobs,
             options.only,
             not options.no_reports,
@@ -328,7 +325,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.run_type,
         )
     except ValueError as error:
-        parser.error(str(error))
+        raise Mistake(one_line(error)) from error
+    except RuntimeError as error:
+        print(f"benchmarks/reproduce.py: {error}", file=sys.stderr)
+        return 1
     print((root / "table.md").read_text())
     print(f"{root} holds table.json, table.md, figures/ and runs/ ({time.perf_counter() - started:.0f} s)")
     return 0

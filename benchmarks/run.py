@@ -18,7 +18,7 @@ import torch
 
 import plastic_agents
 import plastic_envs
-from benchmarks.checkpoints import Checkpointer, StopRequest
+from benchmarks.checkpoints import Checkpointer
 from benchmarks.cli import Mistake, Stopped, asked_for, guarded
 from benchmarks.config import RunConfig, parse
 from benchmarks.evaluation import evaluate
@@ -28,6 +28,7 @@ from benchmarks.history import History, write_arrays
 from benchmarks.report import present
 from benchmarks.results import number
 from benchmarks.rundir import RunDirectory, run_log
+from benchmarks.stopping import StopRequest
 from plastic_agents.base import Agent, NetworkAgent
 from plastic_envs.core import Task
 

@@ -17,8 +17,9 @@ import pytest
 import torch
 
 import plastic_agents
-from benchmarks.checkpoints import Checkpointer, StopRequest
+from benchmarks.checkpoints import Checkpointer
 from benchmarks.history import History
+from benchmarks.stopping import StopRequest
 from plastic_agents import files
 from plastic_agents.base import NetworkAgent
 from plastic_envs import make_task

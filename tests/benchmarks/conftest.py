@@ -110,4 +110,4 @@ class InThisProcess:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Called, has `reproduce` make its runs in this process from then on."""
-    return lambda: monkeypatch.setattr("benchmarks.reproduce.ProcessPoolExecutor", InThisProcess)
+    return lambda: monkeypatch.setattr("benchmarks.workers.ProcessPoolExecutor", InThisProcess)
