@@ -20,11 +20,15 @@ from pathlib import Path
 
 import torch
 
+import plastic_agents
 from benchmarks.cli import Mistake, guarded
 from benchmarks.config import RunConfig, from_file, to_yaml
 from benchmarks.rundir import RunDirectory
 from plastic_agents import pretrained
+from plastic_agents.base import NetworkAgent
 from plastic_agents.files import write_tensors, write_text
+from plastic_agents.learner import weights_of
+from plastic_envs.registration import trusted_task_class
 
 __all__ = ["main", "rewrite", "ship"]
 
@@ -71,6 +75,13 @@ def rewrite(folder: Path | None = None) -> list[Path]:
         content = torch.load(file, map_location="cpu", weights_only=True)
         settings = asdict(from_file(file.with_suffix(".yaml")).learner)
         content = {"learner": {}, "learner_settings": settings, **content}
+        # Constants of a network that an earlier format left out have the value that its arguments give.
+        task = trusted_task_class(content["task"])(**content["task_kwargs"])
+        agent = plastic_agents.make(
+            content["agent"], task, device="cpu", method=content["method"], **content["network_kwargs"]
+        )
+        if isinstance(agent, NetworkAgent):
+            content["weights"] = {**weights_of(agent.network), **content["weights"]}
         write_tensors(file, "agent", {k: v for k, v in content.items() if k not in ("format", "kind")})
     return files
 

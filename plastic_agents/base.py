@@ -329,7 +329,7 @@ class NetworkAgent(Agent):
         """Outputs and actions in episodes whose observations are known beforehand."""
         inputs, lengths = (
             self.tensor(episodes.observations),
-            torch.as_tensor(episodes.lengths).to(self.device),
+            torch.as_tensor(episodes.lengths, device=self.device),
         )
         outputs, _, _ = self.network.padded(inputs, draws.starts(rows), self.resets(episodes), lengths)
         if deterministic and self._discrete:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
@@ -255,6 +256,9 @@ def learner_defaults(name: str, method: str | None = None) -> dict[str, Any]:
     return {k: v for k, v in _spec(name).learner.items() if k in known and own_method}
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def make(
     name: str,
     task: Task | str | gym.Env[Any, Any],
@@ -302,8 +306,9 @@ def make(
         raise TypeError(f"{type(learner).__name__} given for {how.__name__}; expected {how.Config.__name__}.")
     place = resolve_device(device)
     # Initial weights come from torch's global generator, as its layers are written; fork it, so that making
-    # an agent changes nobody else's random numbers.
-    with torch.random.fork_rng(devices=[]):
+    # an agent changes nobody else's random numbers. Nothing else here draws from it, so one thread at a time
+    # is all that agents made in many threads need.
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _built(name, spec, task, arguments)
         how.complete(network)

@@ -211,9 +211,7 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         sigma, dt = network.constants.sigma, network.constants.dt
         kept, per_step = math.exp(-dt / config.trace_time), math.exp(-network.step_time / config.trace_time)
         W, U, b = network.recurrent.double(), network.input.double(), network.bias.double()
-        traces = [
-            torch.zeros(batch, *p.shape, dtype=torch.float64) for p in (W, U, b, network.readout.weight)
-        ]
+        traces = [W.new_zeros(batch, *p.shape) for p in (W, U, b, network.readout.weight)]
         gains = [torch.zeros_like(trace[0]) for trace in traces]
         expected = self._expectation(episodes.num_steps)
         rows, actions = np.arange(batch), []
@@ -252,7 +250,9 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
 
     def _expectation(self, num_steps: int) -> torch.Tensor:
         """Expected reward at each step (T,), grown with zeros to the number of steps."""
-        known = torch.zeros(0, dtype=torch.float64) if self._expected is None else self._expected
+        known = (
+            torch.zeros(0, dtype=torch.float64, device="cpu") if self._expected is None else self._expected
+        )
         missing = max(num_steps - len(known), 0)
         self._expected = torch.cat([known, known.new_zeros(missing)])
         return self._expected
@@ -266,7 +266,9 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
             chances = outputs.softmax(-1)
             drawn = torch.multinomial(chances, 1, generator=generator)
             return drawn[:, 0].numpy(), torch.zeros_like(chances).scatter_(1, drawn, 1.0) - chances
-        noise = self.config.exploration * torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+        noise = self.config.exploration * torch.randn(
+            outputs.shape, generator=generator, dtype=torch.float64, device=generator.device
+        )
         clipped = np.clip((outputs + noise).numpy(), space.low.ravel(), space.high.ravel())
         return clipped.astype(np.float32).reshape(-1, *space.shape), noise
 

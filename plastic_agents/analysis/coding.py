@@ -171,12 +171,14 @@ def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> Float
         decoder: D, (K, N), of full row rank.
 
     Returns:
-        (A,), between 0 and 1.
+        (A,), between 0 and 1; NaN at angles without samples.
     """
     basis = np.linalg.qr(decoder.T)[0]  # (N, K)
-    inside = np.linalg.det(basis.T @ covariance @ basis)
-    largest = np.linalg.eigvalsh(covariance)[:, -len(decoder) :].prod(1)
-    share: FloatArray = inside / largest
+    known = np.isfinite(covariance).all((1, 2))
+    inside = np.linalg.det(basis.T @ covariance[known] @ basis)
+    largest = np.linalg.eigvalsh(covariance[known])[:, -len(decoder) :].prod(1)
+    share: FloatArray = np.full(len(covariance), np.nan)
+    share[known] = inside / largest
     return share
 
 

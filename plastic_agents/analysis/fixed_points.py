@@ -219,7 +219,7 @@ def _by_adam(step: Step, starts: torch.Tensor, search: Search) -> torch.Tensor:
     points = starts.clone().requires_grad_()
     optimiser = torch.optim.Adam([points], lr=search.learning_rate)
     best = starts.clone()
-    best_loss = torch.full((len(starts),), float("inf"), dtype=torch.float64)
+    best_loss = torch.full((len(starts),), float("inf"), dtype=torch.float64, device="cpu")
     for _ in range(search.adam_updates + 1):
         with torch.enable_grad():
             loss = (step(points) - points).square().flatten(1).mean(1)

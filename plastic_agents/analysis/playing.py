@@ -18,6 +18,7 @@ import torch
 
 from plastic_agents.base import NetworkAgent
 from plastic_agents.networks.base import Network, State, Stream
+from plastic_agents.sampling import gumbel
 from plastic_envs.core import Episodes, Task
 
 __all__ = ["Intervention", "Passage", "passages"]
@@ -124,13 +125,13 @@ def _played(
     # By the contract of `Network`, the features of a step are what its readout is given.
     watch = network.readout.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     outputs, actions = [], []
-    draws = torch.rand((steps, batch, network.num_outputs), generator=generator)
+    noise = gumbel((steps, batch, network.num_outputs), generator)
     rows = np.arange(batch)
     try:
         for step in range(steps):
             shown = torch.as_tensor(episodes.observations[step], device=agent.device)
             outputs.append(stretches.step(shown))
-            actions.append(agent.choose(outputs[-1], draws[step], not agent.learner.samples_actions))
+            actions.append(agent.choose(outputs[-1], noise[step], not agent.learner.samples_actions))
             if task.closed_loop:
                 task.advance(episodes, np.full_like(rows, step), rows, actions[-1])
     finally:

@@ -89,11 +89,13 @@ def fit_recoding(
     direct = activity @ recurrent.T
     for start in range(1, max_starts + 1):
         items, written = (
-            ((torch.rand(shape, generator=generator) - 0.5) * 0.01).to(activity).requires_grad_()
+            ((torch.rand(shape, generator=generator, device=generator.device) - 0.5) * 0.01)
+            .to(activity)
+            .requires_grad_()
             for shape in (activity.shape, axis.shape)
         )
         optimizer = torch.optim.Adam([items, written], lr=learning_rate, weight_decay=weight_decay)
-        similarity = torch.zeros(())
+        similarity = activity.new_zeros(())
         for _ in range(num_steps):
             # (alpha * (q u^T)) psi = q * (alpha (u * psi))
             driven = direct + written * ((items * activity) @ plasticity.T)

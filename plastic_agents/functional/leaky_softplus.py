@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch.nn import functional as F
 
+from plastic_agents.functional.compiling import compiled
 from plastic_agents.functional.leaky import leaky_rates
 
 __all__ = [
@@ -42,11 +42,6 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
-_SUMS_IN_ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}  # but NaN and infinity keep their meaning
-
-
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, fastmath=_SUMS_IN_ANY_ORDER, error_model="numpy")(function)
 
 
 class Weights(NamedTuple):
@@ -188,7 +183,7 @@ def leaky_softplus(
 # ---- the compiled form -------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _forward(
     recurrent: FloatArray, start: FloatArray, drive: FloatArray, xi: FloatArray, leak: float, keep: float,
     spread: float, states: FloatArray, slopes: FloatArray,
@@ -225,7 +220,7 @@ def _forward(
             slopes[t, j] = (1.0 if z[j] > 0.0 else e) / (1.0 + e)
 
 
-@_compiled
+@compiled
 def _backward(
     recurrent: FloatArray, pull: FloatArray, slopes: FloatArray, leak: float, kicks: FloatArray
 ) -> FloatArray:
@@ -245,7 +240,7 @@ def _backward(
     return adjoint
 
 
-@_compiled
+@compiled
 def _cross_entropy(
     outputs: FloatArray, targets: npt.NDArray[np.int64], weights: FloatArray, pull: FloatArray
 ) -> float:
@@ -352,7 +347,7 @@ def run_trial(
     return TrialResult(loss, mean_square, gradient, after, outputs)
 
 
-@_compiled
+@compiled
 def adam_step(
     flat: FloatArray, gradient: FloatArray, first: FloatArray, second: FloatArray,
     trained: npt.NDArray[np.bool_], number: int, rate: float, beta1: float, beta2: float,

@@ -2,8 +2,9 @@
 
 Per trial, with inputs x (E,), units h (N,) and modulation M (N, E), receiving units first:
 
-    a(t) = G(t) x(t) + b [+ W_rec h(t - 1)],   G = W (1 + M(t - 1)) ("multiplicative") or W + M(t - 1)
-    ("additive") h(t) = f(a(t))
+    G(t) = W (1 + M(t - 1)) ("multiplicative") or W + M(t - 1) ("additive")
+    a(t) = G(t) x(t) + b [+ W_rec h(t - 1)]
+    h(t) = f(a(t))
     M(t) = clip(g(lambda M(t - 1) + eta h(t) x(t)^T))
 
 So step t is answered with the M that earlier steps left. There is one pure step, the loop over it, which is
@@ -22,6 +23,8 @@ import torch
 
 from plastic_agents.functional import mpn_kernel
 from plastic_agents.functional.activations import activation
+from plastic_agents.functional.compiling import DISABLED
+from plastic_agents.functional.derivatives import only_backward
 
 __all__ = ["Rule", "Step", "Synapses", "fast_path_serves", "run", "run_loop", "step"]
 
@@ -36,8 +39,7 @@ class Rule:
             whatever the receiving unit does. "oja": eta h x^T - |eta| h^2 M, row by row (with lambda = 1,
             Oja's own rule).
         bounds: Least and largest M, 0 between them; None for none. In the additive form they are shares of
-            each
-            weight: with (-1, 1), as in the multiplicative form, W + M lies between 0 and 2 W.
+            each weight: with (-1, 1), as in the multiplicative form, W + M lies between 0 and 2 W.
         squash: Name of g, applied before the bounds.
         activation: Name of f.
     """
@@ -175,6 +177,7 @@ def fast_path_serves(x: torch.Tensor, synapses: Synapses, rule: Rule) -> bool:
         and rule.activation in mpn_kernel.ACTIVATIONS
         and (rule.plasticity == "multiplicative" or rule.bounds is None)
         and synapses.recurrent is None
+        and not DISABLED
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)
     )
@@ -191,7 +194,8 @@ def run(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a layer by the compiled form where it serves, else by the loop; the same numbers within rounding.
 
-    The compiled form can be differentiated once, by all tensors, M at the start and at the end included.
+    Differentiable by all tensors, M at the start and at the end included, in whatever way and any number of
+    times; all but the first backward pass takes the loop's time.
 
     Args:
         x: (T, B, E).
@@ -206,7 +210,7 @@ def run(
     Returns:
         h, (T, B, N), and M after the last step, (B, N, E).
     """
-    if not fast_path_serves(x, synapses, rule):
+    if not (fast_path_serves(x, synapses, rule) and only_backward(x, modulation, *synapses)):
         return run_loop(x, modulation, synapses, rule, previous, resets, lengths)
     weight, eta, decay = synapses.weight, synapses.eta, synapses.decay
     if synapses.frozen is not None:  # M stays where it decays not at all and nothing is added

@@ -19,14 +19,19 @@ to rounding only; the same call gives the same numbers.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit, types
+from numba import types
 from numba.extending import overload
+
+from plastic_agents.functional.activations import activation
+from plastic_agents.functional.compiling import compiled
+from plastic_agents.functional.derivatives import graph_of_gradients
 
 __all__ = ["ACTIVATIONS", "Settings", "plastic_layer"]
 
@@ -36,13 +41,8 @@ ACTIVATIONS = {"linear": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "rectified-tanh"
 _LINEAR, _TANH, _RELU, _SIGMOID = 0, 1, 2, 3
 _ROWS = 4  # of M in a block: enough for the rows' chains of operations to overlap, few enough for the cache
 _LANES = 16  # numbers in a vector of the processor, or a multiple of it
-_SUMS_IN_ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}  # but NaN and infinity keep their meaning
 
 FloatArray = npt.NDArray[Any]
-
-
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True, fastmath=_SUMS_IN_ANY_ORDER, error_model="numpy")(function)
 
 
 def _at(values: Any, j: Any) -> Any:
@@ -63,7 +63,7 @@ def _compiled_at(values: Any, j: Any) -> Any:
 overload(_at, inline="always")(_compiled_at)
 
 
-@_compiled
+@compiled
 def _filled_up(values: FloatArray, width: int) -> FloatArray:
     """Rows (N, E) followed by zeros, (N, width)."""
     rows = np.zeros((values.shape[0], width), values.dtype)
@@ -123,7 +123,7 @@ def _compiled_tanh(a: Any) -> Any:
 overload(_tanh, inline="always")(_compiled_tanh)
 
 
-@_compiled
+@compiled
 def _activate(a: Any, kind: int, one: Any) -> Any:
     """f(a); `one` is 1 in the precision of `a`, which plain literals would widen."""
     if kind == _LINEAR:
@@ -137,7 +137,7 @@ def _activate(a: Any, kind: int, one: Any) -> Any:
     return h if kind == _TANH else max(h, one - one)
 
 
-@_compiled
+@compiled
 def _slope(h: Any, kind: int, one: Any) -> Any:
     """The derivative of f where its value is h."""
     if kind == _LINEAR:
@@ -151,7 +151,7 @@ def _slope(h: Any, kind: int, one: Any) -> Any:
     return one if kind == _RELU else one - h * h
 
 
-@_compiled
+@compiled
 def _forward(
     x: FloatArray, drive: FloatArray, gain: FloatArray, eta: FloatArray, grid: FloatArray, decay: FloatArray,
     start: FloatArray, lengths: npt.NDArray[np.int64], low: Any, high: Any, kind: int, h: FloatArray,
@@ -224,7 +224,7 @@ def _forward(
                 h[t, b, i] = zero
 
 
-@_compiled
+@compiled
 def _backward(
     x: FloatArray, gain: FloatArray, eta: FloatArray, grid: FloatArray, decay: FloatArray,
     start: FloatArray, lengths: npt.NDArray[np.int64], low: Any, high: Any, kind: int, h: FloatArray,
@@ -365,6 +365,23 @@ class Settings(NamedTuple):
         return as_scalar(self.low), as_scalar(self.high), ACTIVATIONS[self.activation]
 
 
+def _loop(
+    x: torch.Tensor, drive: torch.Tensor, gain: torch.Tensor, eta: torch.Tensor, grid: torch.Tensor,
+    decay: torch.Tensor, start: torch.Tensor, lengths: torch.Tensor, settings: Settings,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """What `_Fused` computes, left to autograd."""
+    f, modulation, activities = activation(settings.activation), start, []
+    rate, kept = eta.unsqueeze(1) * grid.view(len(grid), -1), decay.view(len(decay), -1)
+    for t in range(len(x)):
+        lives = (t < lengths).unsqueeze(1)
+        h = f(drive[t] + (x[t].unsqueeze(1) @ (gain * modulation).mT).squeeze(1))
+        changed = kept * modulation + rate * (h.unsqueeze(2) * x[t].unsqueeze(1))
+        changed = changed.clamp(settings.low, settings.high)
+        modulation = torch.where(lives.unsqueeze(2), changed, modulation)
+        activities.append(h * lives)
+    return torch.stack(activities), modulation
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -376,17 +393,20 @@ class _Fused(torch.autograd.Function):
         activity, end = torch.empty_like(given[1]), torch.empty_like(given[6])
         arrays = [part.detach().numpy() for part in given]
         _forward(*arrays, *settings.for_kernel(arrays[0]), activity.numpy(), end.numpy())
-        ctx.save_for_backward(*given, activity)
+        ctx.save_for_backward(x, drive, gain, eta, grid, decay, start, lengths, activity)
         ctx.settings = settings
         ctx.set_materialize_grads(False)
         return activity, end
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(
         ctx: Any, by_activity: torch.Tensor | None, by_end: torch.Tensor | None
     ) -> tuple[torch.Tensor | None, ...]:
-        x, drive, gain, eta, grid, decay, start, lengths, activity = ctx.saved_tensors
+        *given, lengths, activity = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            loop = functools.partial(_loop, lengths=lengths, settings=ctx.settings)
+            return (*graph_of_gradients(loop, given, (by_activity, by_end)), None, None)
+        x, drive, gain, eta, grid, decay, start = (part.contiguous() for part in given)
         nothing = x.new_empty(0, 0)
         wanted = ctx.needs_input_grad
         if by_activity is None:
@@ -396,8 +416,7 @@ class _Fused(torch.autograd.Function):
         by_grid = torch.zeros_like(gain) if wanted[4] else nothing
         by_decay = torch.zeros_like(gain) if wanted[5] else nothing
         by_start = torch.empty_like(start) if wanted[6] else nothing.view(0, 0, 0)
-        given = (x, gain, eta, grid, decay, start, lengths)
-        arrays = [part.detach().numpy() for part in given]
+        arrays = [part.numpy() for part in (x, gain, eta, grid, decay, start, lengths)]
         more = (
             activity, by_activity.contiguous(),
             nothing.view(0, 0, 0) if by_end is None else by_end.contiguous(),
@@ -422,7 +441,9 @@ def plastic_layer(
     settings: Settings,
     lengths: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a plastic layer; differentiable once, by every tensor.
+    """Run a plastic layer; differentiable backward, by every tensor and any number of times.
+
+    Gradients of gradients are worked out by the plain loop.
 
     Args:
         x: What comes in, (T, B, E), float32 or float64, on the CPU.
@@ -451,7 +472,7 @@ def plastic_layer(
                 f"{shape}, with at least one step."
             )
     if lengths is None:
-        lengths = torch.full((batch,), steps)
+        lengths = torch.full((batch,), steps, device=x.device)
     elif (
         lengths.shape != (batch,)
         or lengths.dtype != torch.int64

@@ -24,7 +24,15 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from plastic_agents.functional.trials import TRIAL_STEPS, ModulatedWeights, TrialTape, end_trace, modulation
+from plastic_agents.functional.derivatives import only_backward
+from plastic_agents.functional.trials import (
+    TRIAL_STEPS,
+    ModulatedWeights,
+    TrialsLoop,
+    TrialTape,
+    end_trace,
+    modulation,
+)
 
 __all__ = [
     "CLIP",
@@ -131,8 +139,8 @@ def run(
     """Run the layer over a sequence; differentiable in all tensors.
 
     The two paths compute one function and differ in the order of floating-point operations only. The fast one
-    treats whole trials (see `segments`) by `TrialTape`, whose backward pass is written by hand and can be
-    differentiated once; all other steps go through the loop.
+    treats whole trials (see `segments`) by `TrialTape`, whose backward pass is written by hand; all other
+    steps go through the loop, and so do forward-mode derivatives and gradients of gradients.
 
     Args:
         drives: Input to the units, (T, B, n).
@@ -146,7 +154,7 @@ def run(
     Returns:
         Activities (T, B, n), and the state after the last step.
     """
-    if path == "loop":
+    if path == "loop" or not only_backward(drives, gates, *state, *slow):
         return run_loop(drives, state, slow, resets, clip, gates)
     pieces = []
     for part in segments(resets, drives):
@@ -220,19 +228,31 @@ def finished(
     if not with_gradients:
         activities, weights = torch.stack(tape.activities), tape.weights
     elif not bool(tape.clipped.any()):
-        activities, weights = tape.differentiable(drives, start, slow)
+        activities, weights = tape.differentiable(drives, start, slow, _trials_loop(clip, gates))
     else:
         clipped = tape.clipped.nonzero()[:, 0]
         free = (~tape.clipped).nonzero()[:, 0]
-        resets = torch.zeros(drives.shape[0], len(clipped), dtype=torch.bool, device=drives.device)
-        resets[::TRIAL_STEPS] = True
-        zeros = start.new_zeros(len(clipped), *start.shape[1:])
-        loop, end = run_loop(
-            drives[:, clipped], PlasticState(zeros[..., 0], zeros, start[clipped]), slow, resets, clip,
-            None if gates is None else gates[:, clipped],
-        )  # fmt: skip
+        of_clipped, of_free = (
+            _trials_loop(clip, None if gates is None else gates[:, rows]) for rows in (clipped, free)
+        )
+        looped, looped_end = of_clipped(drives[:, clipped], start[clipped], *slow)
+        exact, exact_end = tape.select(free).differentiable(drives[:, free], start[free], slow, of_free)
         order = torch.argsort(torch.cat([clipped, free]))
-        exact, exact_end = tape.select(free).differentiable(drives[:, free], start[free], slow)
-        activities = torch.cat([loop, exact], dim=1)[:, order]
-        weights = torch.cat([end.weights, exact_end])[order]
+        activities = torch.cat([looped, exact], dim=1)[:, order]
+        weights = torch.cat([looped_end, exact_end])[order]
     return activities, PlasticState(activities[-1], end_trace(activities[-TRIAL_STEPS:], slow), weights)
+
+
+def _trials_loop(clip: float, gates: torch.Tensor | None) -> TrialsLoop:
+    """The loop over whole trials, as a function of drives (T, B, n), start (B, n, n) and trained weights."""
+
+    def run_trials(
+        drives: torch.Tensor, start: torch.Tensor, *slow: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        steps, batch, _ = drives.shape
+        resets = (torch.arange(steps, device=drives.device) % TRIAL_STEPS == 0).unsqueeze(1).expand(-1, batch)
+        state = PlasticState(torch.zeros_like(start[..., 0]), torch.zeros_like(start), start)
+        activities, end = run_loop(drives, state, ModulatedWeights(*slow), resets, clip, gates)
+        return activities, end.weights
+
+    return run_trials

@@ -28,6 +28,8 @@ from typing import Any, Literal
 
 import torch
 
+from plastic_agents.functional.derivatives import graph_of_gradients, only_backward
+
 __all__ = ["EPS", "normalised_hebbian", "normalised_hebbian_loop", "read", "write"]
 
 EPS = 1e-8
@@ -106,13 +108,13 @@ def normalised_hebbian(
     path: Literal["fast", "loop"] = "fast",
     chunk: int = 48,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Write and read a whole sequence; differentiable in all tensors.
+    """Write and read a whole sequence; differentiable in all tensors, in any way and any number of times.
 
     The two paths compute one function and differ in the order of floating-point operations only. The fast
-    one has a hand-written backward pass and can be differentiated once. It takes the loop by itself where
-    it would not be exact or not be faster: rows of `start` near zero, a single write too large for the
-    number format, a row that a write all but cancels, other number formats than float32 and float64, a few
-    steps without gradients.
+    one has a hand-written backward pass. It takes the loop by itself for gradients of gradients and
+    forward-mode derivatives, and where it would not be exact or not be faster: rows of `start` near zero, a
+    single write too large for the number format, a row that a write all but cancels, other number formats
+    than float32 and float64, a few steps without gradients.
 
     Args:
         keys: (B, W, J).
@@ -142,19 +144,17 @@ def normalised_hebbian(
     recorded = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (keys, values, queries, start)
     )
-    if path == "loop" or (not recorded and num_writes + num_reads <= 4):
+    small = not recorded and num_writes + num_reads <= 4
+    if path == "loop" or small or not only_backward(keys, values, queries, start):
         return normalised_hebbian_loop(*arguments)
     bounds = _chunk_bounds(keys, values, start, chunk)
     if bounds is None:
         return normalised_hebbian_loop(*arguments)
-    started = None
     if write_mask is not None:
-        # A sample that sits a write out writes nothing: with unit rows that changes nothing. Until its
-        # first write its rows need not be of unit norm exactly, and N must stay 1.
+        # A sample that sits a write out writes nothing: with unit rows that changes nothing.
         values = values * write_mask.unsqueeze(2)
-        started = write_mask.cummax(dim=1).values
     reads, weights, smallest = _Dual.apply(  # type: ignore[no-untyped-call]
-        keys, values, queries, start, writes_before, started, bounds
+        keys, values, queries, start, writes_before, write_mask, bounds
     )
     if not float(smallest) > _CANCELLATION[keys.dtype]:
         return normalised_hebbian_loop(*arguments)
@@ -201,10 +201,12 @@ class _Dual(torch.autograd.Function):
         queries: torch.Tensor,
         start: torch.Tensor,
         writes_before: list[int],
-        started: torch.Tensor | None,
+        write_mask: torch.Tensor | None,
         bounds: list[int],
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Returns reads (B, R, H), final weights (B, H, J) and the least N^2 / running maximum of N^2 ()."""
+        # Until a sample's first write its rows need not be of unit norm exactly, and N must stay 1.
+        started = None if write_mask is None else write_mask.cummax(dim=1).values
         reads = queries.new_empty(queries.shape[0], queries.shape[1], start.shape[1])
         weights, chunks, smallest = start, [], []
         for first, last in itertools.pairwise(bounds):
@@ -222,7 +224,7 @@ class _Dual(torch.autograd.Function):
             smallest.append(chunk.smallest)
             weights = chunk.end()
             chunks.append((span, chunk))
-        ctx.chunks, ctx.bounds = chunks, bounds
+        ctx.chunks, ctx.bounds, ctx.order = chunks, bounds, (writes_before, write_mask)
         ctx.save_for_backward(keys, values, queries, start, reads, weights)
         ctx.set_materialize_grads(False)
         share = torch.stack(smallest).amin()
@@ -230,10 +232,17 @@ class _Dual(torch.autograd.Function):
         return reads, weights, share
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         """Adjoint of `forward`, from the last chunk to the first."""
-        keys, values, queries, _, reads, end = ctx.saved_tensors
+        keys, values, queries, start, reads, end = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def loop(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                keys, values, queries, start = inputs
+                return normalised_hebbian_loop(keys, values, queries, start, *ctx.order)
+
+            found = graph_of_gradients(loop, (keys, values, queries, start), grads[:2])
+            return *found, None, None, None
         grad_reads = grads[0] if grads[0] is not None else torch.zeros_like(reads)
         grad_weights = grads[1]
         grad_keys, grad_values = torch.empty_like(keys), torch.empty_like(values)

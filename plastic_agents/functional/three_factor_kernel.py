@@ -7,26 +7,20 @@ form to rounding only; the same call gives the same numbers.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from plastic_agents.functional.compiling import compiled
 from plastic_agents.functional.three_factor import Constants
 
 __all__ = ["gradient_trial", "local_trial"]
 
 FloatArray = npt.NDArray[np.float64]
 _FROZEN, _COACTIVATION, _NOISE = 0, 1, 2
-_SUMS_IN_ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}  # but NaN and infinity keep their meaning
 
 
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, fastmath=_SUMS_IN_ANY_ORDER, error_model="numpy")(function)
-
-
-@_compiled
+@compiled
 def _move(
     W: FloatArray,
     U: FloatArray,
@@ -52,7 +46,7 @@ def _move(
         out[i] = r[i] + c.dt * (drive + b[i] - (leak - c.alpha) / c.gamma) + scale * xi[i]
 
 
-@_compiled
+@compiled
 def _read(D: FloatArray, r: FloatArray, target: FloatArray, c: Constants, out: FloatArray) -> float:
     """Outputs, into `out`, and the reward."""
     reward = 0.0
@@ -70,7 +64,7 @@ def _read(D: FloatArray, r: FloatArray, target: FloatArray, c: Constants, out: F
     return reward
 
 
-@_compiled
+@compiled
 def _clip(r: FloatArray, new: FloatArray, c: Constants) -> float:
     """Write clipped rates into `r`; returns their metabolic cost."""
     cost = 0.0
@@ -80,7 +74,7 @@ def _clip(r: FloatArray, new: FloatArray, c: Constants) -> float:
     return cost
 
 
-@_compiled
+@compiled
 def _renew_means(
     w: FloatArray,
     m: FloatArray,
@@ -101,7 +95,7 @@ def _renew_means(
             w[i, j] = keep * w[i, j] + step * (pair - seen * mean)
 
 
-@_compiled
+@compiled
 def _renew_traces(
     w: FloatArray, e: FloatArray, post: FloatArray, pre: FloatArray, kept: float, step: float, keep: float
 ) -> None:
@@ -114,7 +108,7 @@ def _renew_traces(
             w[i, j] = keep * w[i, j] + step * trace
 
 
-@_compiled
+@compiled
 def _learn_decoder(
     D: FloatArray, output: FloatArray, target: FloatArray, r: FloatArray, c: Constants
 ) -> None:
@@ -127,7 +121,7 @@ def _learn_decoder(
             D[k, i] = (1.0 - size * c.decay_decoder) * D[k, i] + error * r[i]
 
 
-@_compiled
+@compiled
 def local_trial(
     W: FloatArray,
     U: FloatArray,
@@ -190,7 +184,7 @@ def local_trial(
             _learn_decoder(D, output, targets[t], r, c)
 
 
-@_compiled
+@compiled
 def gradient_trial(
     W: FloatArray,
     U: FloatArray,

@@ -23,15 +23,20 @@ Shapes: T = 4 N steps, B rows, n units, K powers.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.polynomial import Chebyshev, Polynomial
 
+from plastic_agents.functional.derivatives import graph_of_gradients
+
 __all__ = ["TRIAL_STEPS", "ModulatedWeights", "TrialTape", "end_trace", "modulation", "odd_tanh_series"]
 
 TRIAL_STEPS = 4
+
+TrialsLoop = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 _NUM_POWERS = {torch.float32: 7, torch.float64: 14}
 """K: the series then differs from tanh by 4e-8 and 3e-15, which is round-off."""
@@ -222,7 +227,7 @@ class TrialTape:
         return part
 
     def differentiable(
-        self, drives: torch.Tensor, start: torch.Tensor, slow: ModulatedWeights
+        self, drives: torch.Tensor, start: torch.Tensor, slow: ModulatedWeights, loop: TrialsLoop
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What was found, with gradients to what it was found from.
 
@@ -232,11 +237,13 @@ class TrialTape:
             drives: What `step` was fed, (T, B, n), T a multiple of 4.
             start: The plastic weights at the start, (B, n, n).
             slow: The trained weights.
+            loop: The same function of drives, start and the six trained weights, left to autograd, for
+                gradients of gradients.
 
         Returns:
             Activities (T, B, n) and the plastic weights after the last trial (B, n, n).
         """
-        activities, weights = _Trials.apply(self, drives, start, *slow)  # type: ignore[no-untyped-call]
+        activities, weights = _Trials.apply(self, loop, drives, start, *slow)  # type: ignore[no-untyped-call]
         return activities, weights
 
 
@@ -261,27 +268,30 @@ class _Trials(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, tape: TrialTape, drives: torch.Tensor, start: torch.Tensor, *slow: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx: Any, tape: TrialTape, loop: TrialsLoop, drives: torch.Tensor, start: torch.Tensor,
+        *slow: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         """Returns activities (T, B, n) and P at the end (B, n, n), as the tape has them."""
         activities = torch.stack(tape.activities)
         modulators = torch.stack(tape.modulators).unflatten(0, (-1, 2))  # (N, 2, B)
         weights = tape.weights.clone()
         gates = None if tape._gates is None else tape._gates.unflatten(0, (-1, TRIAL_STEPS))[:, 2:]
-        ctx.save_for_backward(activities, modulators, weights, start, gates, *slow)
+        ctx.save_for_backward(activities, modulators, weights, gates, drives, start, *slow)
+        ctx.loop = loop
         ctx.set_materialize_grads(False)
         return activities, weights
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         """A block of rows at a time, each from its last trial to its first."""
-        activities, modulators, weights, start, gates, *rest = ctx.saved_tensors
+        activities, modulators, weights, gates, drives, start, *rest = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return None, None, *graph_of_gradients(ctx.loop, (drives, start, *rest), grads)
         slow = ModulatedWeights(*rest)
         batch, units = activities.shape[1:]
         grad_activities = torch.zeros_like(activities) if grads[0] is None else grads[0]
         back = _Backward(slow, activities, grad_activities, modulators, gates)
-        grad_start = torch.empty_like(start) if ctx.needs_input_grad[2] else None
+        grad_start = torch.empty_like(start) if ctx.needs_input_grad[3] else None
         block = max(1, _BLOCK_ENTRIES // units**2)
         for first in range(0, batch, block):
             rows = slice(first, first + block)
@@ -289,7 +299,7 @@ class _Trials(torch.autograd.Function):
             began = back.rows(rows, weights[rows], start[rows], end)
             if grad_start is not None:
                 grad_start[rows] = began
-        return None, back.grad_drives.flatten(0, 1), grad_start, *back.parameters()
+        return None, None, back.grad_drives.flatten(0, 1), grad_start, *back.parameters()
 
 
 class _Backward:

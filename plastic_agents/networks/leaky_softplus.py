@@ -108,7 +108,10 @@ class LeakySoftplus(Network[LeakySoftplusState]):
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> LeakySoftplusState:
         """The learned start; each row draws the name of its noise."""
         generator = generator or torch.Generator().manual_seed(0)
-        keys = torch.cat([torch.randint(2**62, (1,), generator=generator) for _ in range(batch_size)])
+        source = generator.device
+        keys = torch.cat(
+            [torch.randint(2**62, (1,), generator=generator, device=source) for _ in range(batch_size)]
+        )
         rates = self.start.clamp(min=0.0).expand(batch_size, -1)
         return LeakySoftplusState(
             rates,

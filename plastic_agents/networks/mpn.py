@@ -113,7 +113,7 @@ class MPNLayer(nn.Module):
         self.register_buffer("frozen", None, persistent=False)
 
     def _add_rate(self, name: str, shape: str, first: float | str | None, full: float, trained: bool) -> None:
-        """Register a rate: a parameter if it is trained or drawn, else a constant that need not be saved."""
+        """Register a rate: a parameter if it is trained or drawn, else a constant (saved too)."""
         sizes: dict[str, tuple[int, ...]] = {
             "scalar": (), "pre_vector": (self.in_features,), "post_vector": (self.out_features,),
             "matrix": (self.out_features, self.in_features),
@@ -135,7 +135,7 @@ class MPNLayer(nn.Module):
         if trained or isinstance(first, str):
             self.register_parameter(name, nn.Parameter(values, requires_grad=trained))
         else:
-            self.register_buffer(name, values, persistent=False)
+            self.register_buffer(name, values)
 
     def synapses(self) -> Synapses:
         """The slow parameters as functions take them; gradients flow through."""

@@ -133,8 +133,10 @@ class NoisyRates(Network[NoisyRateState]):
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> NoisyRateState:
         """All rates at 0.1; each row draws the name of its noise."""
         generator = generator or torch.Generator().manual_seed(0)
-        keys = torch.cat([torch.randint(2**62, (1,), generator=generator) for _ in range(batch_size)])
-        place = self.bias.device
+        source, place = generator.device, self.bias.device
+        keys = torch.cat(
+            [torch.randint(2**62, (1,), generator=generator, device=source) for _ in range(batch_size)]
+        )
         return NoisyRateState(
             torch.full((batch_size, self.num_features), START_RATE, dtype=torch.float64, device=place),
             keys.to(place),

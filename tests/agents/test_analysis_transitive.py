@@ -77,6 +77,27 @@ def linked_table() -> np.ndarray:
     return table
 
 
+ACTIVE = """.93 .97 1.0 .98 .95 1.0 1.0  .84 .74 .89 .86 .92 1.0  .42 .61 .51 .77 .95  .91 .65 .88 .98
+            .78 .87 .98  .83 .98  .95"""
+PASSIVE = """.86 .97 .92 1.0 .92 .96 1.0  .80 .35 .94 .50 .78 .93  .17 .72 .26 .55 .87  1.0 .65 .90 1.0
+             .18 .44 .73  .76 .91  .80"""
+
+
+@pytest.mark.parametrize(("accuracies", "kind"), [(ACTIVE, "active"), (PASSIVE, "passive")])
+def test_the_released_networks_are_classed_as_published(accuracies: str, kind: str) -> None:
+    """P2: the released active network was "mixed", as its pairs beside the link (CE, CF) are near chance.
+
+    Accuracy by pair after list linking of the two networks released with Miconi & Kay, Nature Neuroscience 28
+    (2025), 1200 episodes played here; mean modulators at feedback: -2.55 after right and -3.10 after wrong
+    answers in the active one; in the passive one the sign turns with reward.
+    """
+    table = np.zeros((8, 8))
+    table[np.triu_indices(8, 1)] = [float(word) for word in accuracies.split()]
+    table += table.T
+    after_right, after_wrong = (-2.55, -3.10) if kind == "active" else (0.4, -1.8)
+    assert transitive.classify_solution(table, LISTS, after_right, after_wrong).kind == kind
+
+
 def test_an_active_network_is_told_from_a_passive_one_though_their_averages_are_close() -> None:
     active = transitive.classify_solution(linked_table(), LISTS, -0.5, -0.9)
     assert (active.kind, active.links, active.feedback_turns) == ("active", True, False)
