@@ -101,7 +101,7 @@ class LeakySoftplus(Network[LeakySoftplusState]):
         """Take over these weights."""
         parts = (self.inputs, self.recurrent, self.bias, self.start, self.readout.weight.T, self.readout.bias)
         for part, value in zip(parts, weights, strict=True):
-            part.copy_(torch.as_tensor(value))
+            part.copy_(torch.as_tensor(value, device=part.device))
 
     # ---- running --------------------------------------------------------------------------------
 

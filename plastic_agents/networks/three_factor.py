@@ -126,7 +126,7 @@ class NoisyRates(Network[NoisyRateState]):
         """Take over these weights."""
         parameters = (self.recurrent, self.input, self.bias, self.readout.weight)
         for parameter, value in zip(parameters, weights, strict=True):
-            parameter.copy_(torch.as_tensor(value))
+            parameter.copy_(torch.as_tensor(value, device=parameter.device))
 
     # ---- running --------------------------------------------------------------------------------
 
@@ -194,8 +194,8 @@ class NoisyRates(Network[NoisyRateState]):
             )
             for b, start in enumerate(state.rates.numpy())
         ]
-        rates = torch.as_tensor(np.stack([row.rates for row in rows], axis=1))
-        return rates, torch.as_tensor(np.stack([row.final_rates for row in rows]))
+        rates = torch.as_tensor(np.stack([row.rates for row in rows], axis=1), device="cpu")
+        return rates, torch.as_tensor(np.stack([row.final_rates for row in rows]), device="cpu")
 
 
 def rate_step(
