@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import threading
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from plastic_agents.policy_agent import PolicyAgent
 from plastic_agents.problem_sequence import ProblemSequenceLearner
 from plastic_agents.supervised import SupervisedLearner
 from plastic_agents.three_factor import ThreeFactorLearner
+from plastic_envs.arguments import unknown_name
 from plastic_envs.core import Association, Task
 from plastic_envs.registration import make_task
 
@@ -236,8 +236,7 @@ AGENTS: dict[str, AgentSpec] = {
 
 def _spec(name: str) -> AgentSpec:
     if name not in AGENTS:
-        near = difflib.get_close_matches(name, AGENTS, n=3, cutoff=0.3) or list(AGENTS)
-        raise ValueError(f"unknown agent {name!r}; did you mean one of {near}? All: {sorted(AGENTS)}.")
+        raise ValueError(f"{unknown_name('agent', name, AGENTS)} All: {sorted(AGENTS)}.")
     return AGENTS[name]
 
 

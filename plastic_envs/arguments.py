@@ -42,6 +42,7 @@ __all__ = [
     "check_fields",
     "check_size",
     "checked",
+    "unknown_name",
     "unknown_names",
 ]
 
@@ -204,6 +205,13 @@ def check_size(num_bytes: float, what: str = "an episode", /, **arguments: Any) 
             f"{sizes}: {what} would take about {num_bytes / 2**30:.3g} GiB; expected at most "
             f"{MOST_BYTES / 2**30:.0f} GiB. Lower one of them."
         )
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+    """A sentence about a name that is not in a table, with the three nearest ones, or all if none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.3) or names
+    return f"unknown {kind} {name!r}; did you mean one of {near}?"
 
 
 def unknown_names(unknown: Sequence[str], accepted: Iterable[str]) -> str:

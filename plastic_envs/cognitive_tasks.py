@@ -10,11 +10,12 @@ The response is called for at the start of `go1`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from plastic_envs.arguments import unknown_name
 
 __all__ = [
     "CATEGORY_ANGLES",
@@ -312,8 +313,7 @@ def task_names(tasks: str | Sequence[str], argument: str = "tasks") -> tuple[str
     known: Mapping[str, object] = {**TASKS, **TASK_SETS} if isinstance(tasks, str) else TASKS
     for name in names:
         if name not in TASKS:
-            near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or sorted(known)
-            raise ValueError(f"{argument}: unknown task {name!r}; did you mean one of {near}?")
+            raise ValueError(f"{argument}: {unknown_name('task', name, known)}")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{argument}={tasks!r}: expected one task or more, each once.")
     return names

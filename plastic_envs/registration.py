@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
+from plastic_envs.arguments import unknown_name
 from plastic_envs.core import Task
 from plastic_envs.views import build_task, imported_task_class
 
@@ -88,8 +88,7 @@ def make_task(env_id: str | gym.Env[Any, Any] | VectorEnv[Any, Any, Any], **kwar
             )
         return build_task(task, **kwargs)
     if env_id not in ENVIRONMENTS:
-        near = difflib.get_close_matches(env_id, ENVIRONMENTS, n=3, cutoff=0.3) or list(ENVIRONMENTS)
-        raise ValueError(f"unknown environment {env_id!r}; did you mean one of {near}?")
+        raise ValueError(unknown_name("environment", env_id, ENVIRONMENTS))
     return build_task(**{**ENVIRONMENTS[env_id], **kwargs})
 
 

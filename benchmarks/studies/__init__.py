@@ -6,10 +6,10 @@ A new study is a module that ends with `STUDY = Study(...)`, and a line in `STUD
 
 from __future__ import annotations
 
-import difflib
 import importlib
 
 from benchmarks.studies.study import Study
+from plastic_envs.arguments import unknown_name
 
 __all__ = ["STUDIES", "study"]
 
@@ -37,7 +37,6 @@ def study(name: str) -> Study:
         ValueError: If there is none (with the nearest names).
     """
     if name not in STUDIES:
-        near = difflib.get_close_matches(name, STUDIES, n=3, cutoff=0.3) or list(STUDIES)
-        raise ValueError(f"unknown study {name!r}; did you mean one of {near}?")
+        raise ValueError(unknown_name("study", name, STUDIES))
     subject: Study = importlib.import_module(STUDIES[name]).STUDY
     return subject

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
+
+from plastic_envs.arguments import unknown_name
 
 __all__ = ["ACTIVATIONS", "activation"]
 
@@ -38,7 +39,5 @@ def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         ValueError: If there is none.
     """
     if name not in ACTIVATIONS:
-        near = difflib.get_close_matches(name, ACTIVATIONS, n=2, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(f"activation {name!r}: expected one of {sorted(ACTIVATIONS)}.{hint}")
+        raise ValueError(unknown_name("activation", name, ACTIVATIONS))
     return ACTIVATIONS[name]

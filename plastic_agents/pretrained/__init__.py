@@ -6,12 +6,12 @@ settings of the run that trained it) and `<name>.json` (what training it took an
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any
 
 from plastic_agents.files import read_json
+from plastic_envs.arguments import unknown_name
 
 __all__ = ["agent_file", "config_file", "names", "record", "record_file"]
 
@@ -31,8 +31,7 @@ def agent_file(name: str | os.PathLike[str]) -> Path:
     """
     name, known = os.fspath(name), names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
-        raise ValueError(f"no network {name!r} is shipped; did you mean one of {near}?")
+        raise ValueError(unknown_name("shipped network", name, known))
     return _FOLDER / f"{name}.pt"
 
 
