@@ -215,11 +215,14 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def unknown_names(unknown: Sequence[str], accepted: Iterable[str]) -> str:
-    """A sentence about arguments that there are not, with the nearest ones and all that there are."""
+    """A sentence about arguments that there are not, with the nearest ones and all that there are.
+
+    It begins with Python's own words, by which torchrl knows that an environment takes no `frameskip`.
+    """
     known = sorted(accepted)
     near = [name for wrong in unknown for name in difflib.get_close_matches(wrong, known, n=2, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
-    return f"unknown argument {', '.join(map(repr, unknown))}.{hint} It takes {known}."
+    return f"unexpected keyword argument {', '.join(map(repr, unknown))}.{hint} It takes {known}."
 
 
 @functools.cache

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from plastic_envs import make_task
+from plastic_envs import ENVIRONMENTS, make_task
 from plastic_envs.arguments import (
     Positive,
     Range,
@@ -88,7 +89,9 @@ def test_a_message_names_the_argument_what_came_and_what_was_expected(
 
 
 def test_unknown_arguments_are_answered_with_the_nearest_ones() -> None:
-    with pytest.raises(TypeError, match=r"GraphWalk: unknown argument 'num_node'. Did you mean 'num_nodes'"):
+    with pytest.raises(
+        TypeError, match=r"GraphWalk: unexpected keyword argument 'num_node'. Did you mean 'num_nodes'"
+    ):
         make_task("PlasticGraph-disjoint-v0", num_node=3)
 
 
@@ -135,3 +138,11 @@ def test_a_graph_generator_makes_a_graph_of_numbers_and_nothing_else(generator: 
     """K9 of the report of faults: any function of networkx was called, those that write files among them."""
     with pytest.raises((ValueError, TypeError), match="graph_generator"):
         make_task("PlasticGraph-disjoint-v0", graph_generator=generator).sample(0, 1)
+
+
+@pytest.mark.parametrize("env_id", sorted(ENVIRONMENTS))
+def test_unknown_arguments_are_refused_in_the_words_that_torchrl_waits_for(env_id: str) -> None:
+    """Its `GymEnv` tries `frameskip=1` first, and goes on without it at these words only."""
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):
+            make(env_id, frameskip=1)
