@@ -23,6 +23,7 @@ setup: $(VENV)/.installed-dev ## Install everything, tools for development inclu
 
 run: $(VENV)/.installed-run ## The main job: three agents on graphs they have never seen, with figures and reports
 	$(BIN)/python benchmarks/main_job.py $(ARGS)
+	@echo "In a new shell, 'source $(BIN)/activate' first: then python and tensorboard are those of this set-up."
 
 test: $(VENV)/.installed-dev ## The tests that take seconds
 	$(BIN)/python -m pytest $(ARGS)
@@ -61,5 +62,5 @@ $(VENV)/.installed-run: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --editable ".[all]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable ".[all,track]"
 	@touch $@ $(VENV)/.installed-run

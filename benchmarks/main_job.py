@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cli import Stopped, guarded
@@ -83,7 +84,8 @@ def _run_all(wanted: Sequence[RunConfig]) -> int:
     print("\nLook at:")
     for directory in directories:
         print(f"  {directory.path / 'report.html'}")
-    print(f"  tensorboard --logdir {wanted[0].logdir}")
+    tool = Path(sys.executable).with_name("tensorboard")
+    print(f"  {tool if tool.exists() else 'tensorboard'} --logdir {wanted[0].logdir}")
     return 0
 
 

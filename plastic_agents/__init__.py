@@ -6,15 +6,24 @@ agent.save("agent.pt")
 agent = plastic_agents.load("agent.pt")
 """
 
-from plastic_agents.actor_critic import ActorCriticConfig
-from plastic_agents.base import Agent, NetworkAgent
-from plastic_agents.learner import Callback, LearnerConfig
-from plastic_agents.loading import load
-from plastic_agents.policy_agent import PolicyAgent
-from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, make
-from plastic_agents.supervised import SupervisedConfig
-from plastic_agents.three_factor import ThreeFactorConfig
-from plastic_agents.vec_env import TaskVecEnv
+from plastic_envs import __version__
+
+try:
+    from plastic_agents.actor_critic import ActorCriticConfig
+    from plastic_agents.base import Agent, NetworkAgent
+    from plastic_agents.learner import Callback, LearnerConfig
+    from plastic_agents.loading import load
+    from plastic_agents.policy_agent import PolicyAgent
+    from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, make
+    from plastic_agents.supervised import SupervisedConfig
+    from plastic_agents.three_factor import ThreeFactorConfig
+    from plastic_agents.vec_env import TaskVecEnv
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("plastic_"):
+        raise
+    raise ImportError(
+        f'plastic_agents needs {error.name}, which is not installed: pip install "plastic-gym[agents]"'
+    ) from error
 
 __all__ = [
     "AGENTS",
@@ -29,6 +38,7 @@ __all__ = [
     "SupervisedConfig",
     "TaskVecEnv",
     "ThreeFactorConfig",
+    "__version__",
     "load",
     "make",
 ]
