@@ -22,6 +22,7 @@ from plastic_agents.networks.leaky_softplus import LeakySoftplus
 from plastic_agents.networks.mpn import MPN
 from plastic_agents.networks.neuromodulated import Neuromodulated, published_weights
 from plastic_agents.networks.published import PublishedPlastic
+from plastic_agents.networks.published_gru import PublishedGRU
 from plastic_agents.networks.recurrent import TorchRecurrent
 from plastic_agents.networks.three_factor import NoisyRates
 from plastic_agents.networks.transformer import CausalTransformer
@@ -182,6 +183,10 @@ def _leaky_rnn(task: Task, hidden_size: int = 100, **arguments: Any) -> Network[
     )
 
 
+def _published_gru(task: Task, hidden_size: int = 64, **arguments: Any) -> Network[Any]:
+    return PublishedGRU(task.observation_space.shape[0], hidden_size, _num_outputs(task), **arguments)
+
+
 _SLOW = {"learning_rate": 1e-3, "updates": 1500, "evaluate_every": 100}
 
 LEARNERS: dict[str, type[Learner[Any]]] = {
@@ -203,6 +208,11 @@ AGENTS: dict[str, AgentSpec] = {
     ),
     "rnn": AgentSpec("Elman network with the published read-out", _recurrent, {"cell": "rnn"}, _SLOW),
     "gru": AgentSpec("gated recurrent units with the published read-out", _recurrent, {"cell": "gru"}, _SLOW),
+    "gru-published": AgentSpec(
+        "the gated units beside which multi-plasticity networks were published, with a linear read-out",
+        _published_gru,
+        learner=_SLOW,
+    ),
     "lstm": AgentSpec(
         "long short-term memory with the published read-out", _recurrent, {"cell": "lstm"}, _SLOW
     ),
