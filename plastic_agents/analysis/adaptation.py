@@ -1,4 +1,4 @@
-"""How quickly an agent adapts: accuracy along an episode, and after a change that nobody announced."""
+"""Speed of adaptation: accuracy along an episode, and after a change that is not announced."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def predictions_to_regain(
     """
     by_offset = np.stack([hits[s : s + len(hits) // len(starts)] for s in starts[1:]], axis=1)
     accuracy = rolling_mean(by_offset.mean(axis=(1, 2)), window)
-    reached = np.flatnonzero(accuracy >= level)
-    return int(reached[0]) + 1 if len(reached) else None
+    places = np.flatnonzero(accuracy >= level)
+    return int(places[0]) + 1 if len(places) else None

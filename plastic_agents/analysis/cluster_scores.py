@@ -96,7 +96,7 @@ def shared_units(
         clusters: Each synapse's cluster, (n,).
         groups: Its pre- or postsynaptic unit, or that unit's cluster, (n,).
         rng: Of the shuffles.
-        num_shuffles: How many.
+        num_shuffles: Number of shuffles.
     """
     clusters, groups = (np.unique(x, return_inverse=True)[1] for x in (clusters, groups))
     width = int(groups.max()) + 1
@@ -106,7 +106,7 @@ def shared_units(
         return float((counts * (counts - 1)).sum() / 2)
 
     observed = shared(clusters)
-    shuffled = np.array([shared(rng.permutation(clusters)) for _ in range(num_shuffles)])
-    control = float(shuffled.mean())
+    by_chance = np.array([shared(rng.permutation(clusters)) for _ in range(num_shuffles)])
+    control = float(by_chance.mean())
     excess = (observed - control) / control if control else float("nan")
-    return SharedUnits(observed, control, float(shuffled.std()), excess)
+    return SharedUnits(observed, control, float(by_chance.std()), excess)

@@ -50,10 +50,10 @@ class Clustering:
         num_clusters: k, without the cluster of the unresponsive.
         order: Responsive samples in the order of the tree's leaves, then the unresponsive, (n,).
         tree: Ward's tree of the responsive samples as SciPy gives it, (n' - 1, 4); `cut` it elsewhere.
-        responsive: Which samples are in the tree, (n,).
+        responsive: Mask of the samples in the tree, (n,).
         counts: Numbers of clusters that were tried, (C,).
         silhouettes: Median silhouette over repeats at each, (C,).
-        gaps: How far the tree's next merge is above the last one, at each, (C,).
+        gaps: Height of the tree's next merge above the last one, at each, (C,).
         stability: Mean adjusted Rand index over pairs of repeats, all cut at k; 1 if jitter changes nothing.
     """
 
@@ -128,32 +128,32 @@ def cluster(
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import pdist, squareform
 
-    kept = np.ones(len(samples), dtype=bool) if leave_out is None else ~np.asarray(leave_out, dtype=bool)
-    data = np.asarray(samples, dtype=np.float64)[kept]
-    tried = np.arange(counts[0], min(counts[1], len(data) - 1) + 1)
-    if not len(tried) or tried[0] < 2:
+    responsive = ~np.asarray(np.zeros(len(samples)) if leave_out is None else leave_out, dtype=bool)
+    data = np.asarray(samples, dtype=np.float64)[responsive]
+    numbers = np.arange(counts[0], min(counts[1], len(data) - 1) + 1)
+    if not len(numbers) or numbers[0] < 2:
         raise ValueError(
             f"{len(data)} samples into {counts[0]} or more clusters: expected more samples than clusters, "
             "and at least 2 clusters."
         )
     tree = linkage(pdist(data), "ward")
-    scores = np.empty((num_repeats, len(tried)))
+    scores = np.empty((num_repeats, len(numbers)))
     trees = []
     for repeat in range(num_repeats):
         apart = pdist(data * (1.0 + jitter * rng.standard_normal(data.shape)))
         trees.append(linkage(apart, "ward"))
-        scores[repeat] = silhouettes_of_cuts(squareform(apart), trees[-1], int(tried[0]), int(tried[-1]))
+        scores[repeat] = silhouettes_of_cuts(squareform(apart), trees[-1], int(numbers[0]), int(numbers[-1]))
     median = np.median(scores, axis=0)
-    gaps = np.diff(tree[:, 2])[::-1][tried - 2]
+    gaps = np.diff(tree[:, 2])[::-1][numbers - 2]
     best = float(median.max())
     # Among the candidates the first of the largest gaps, which is the one with the fewest clusters.
     candidate_gaps = np.where(median >= best - slack * abs(best), gaps, -np.inf)
-    chosen = int(tried[candidate_gaps.argmax()])
-    labels = np.full(len(samples), chosen, dtype=np.int64)
-    labels[kept] = cut(tree, chosen)
-    order = np.concatenate((np.flatnonzero(kept)[leaves_list(tree)], np.flatnonzero(~kept)))
-    stability = mean_agreement(np.stack([cut(t, chosen) for t in trees])) if num_repeats > 1 else float("nan")
-    return Clustering(labels, chosen, order, tree, kept, tried, median, gaps, stability)
+    number = int(numbers[candidate_gaps.argmax()])
+    labels = np.full(len(samples), number, dtype=np.int64)
+    labels[responsive] = cut(tree, number)
+    order = np.concatenate((np.flatnonzero(responsive)[leaves_list(tree)], np.flatnonzero(~responsive)))
+    stability = mean_agreement(np.stack([cut(t, number) for t in trees])) if num_repeats > 1 else float("nan")
+    return Clustering(labels, number, order, tree, responsive, numbers, median, gaps, stability)
 
 
 def minibatch_groups(
@@ -177,8 +177,8 @@ def minibatch_groups(
         batch_size=max(1024, 4 * num_groups),
         random_state=int(rng.integers(2**31 - 1)),
     )
-    found = means.fit_predict(np.asarray(samples, dtype=np.float64))
-    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+    groups = means.fit_predict(np.asarray(samples, dtype=np.float64))
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def cluster_groups(
@@ -208,8 +208,8 @@ def cluster_groups(
         raise ValueError(f"group {int(number.argmin())} of {len(number)} has no samples; number them anew.")
     one_hot = csr_matrix((np.ones(len(groups)), (groups, np.arange(len(groups)))))
     means = np.asarray(one_hot @ np.asarray(samples, dtype=np.float64)) / number[:, None]
-    found = cluster(means, rng, counts, num_repeats, **options)
-    return GroupedClustering(found.labels[groups], np.asarray(groups, dtype=np.int64), found)
+    clustering = cluster(means, rng, counts, num_repeats, **options)
+    return GroupedClustering(clustering.labels[groups], np.asarray(groups, dtype=np.int64), clustering)
 
 
 def cut(tree: Floats, num_clusters: int) -> Labels:

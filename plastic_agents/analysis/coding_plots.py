@@ -33,7 +33,7 @@ def draw_outputs_on_circle(
     """Mean outputs with one standard deviation's ellipse, each joined to its target on the circle.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         outputs: Of A angles, M = 2.
         targets: (A, 2).
         color: Of the outputs.

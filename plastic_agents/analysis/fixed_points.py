@@ -46,7 +46,7 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Search:
-    """How fixed points are sought.
+    """Settings of the search for fixed points.
 
     Attributes:
         learning_rate: Adam's.
@@ -64,13 +64,13 @@ class Search:
 
 
 class FixedPoints(NamedTuple):
-    """What was found from S starts.
+    """Results of a search from S starts.
 
     Attributes:
         points: M, (S, ...).
         speed: q, (S,).
         residual: |F(M) - M| / |M|, (S,); 0 where M does not move at all.
-        accepted: Whether it passes for a fixed point, (S,).
+        accepted: Mask of those that pass for fixed points, (S,).
     """
 
     points: Floats
@@ -104,7 +104,7 @@ def find_fixed_points(step: Step, starts: npt.ArrayLike, search: Search | None =
     Args:
         step: F, of states (S, ...), each on its own; with S = 1 too.
         starts: (S, ...): the ends of periods, `random_rank_one`, ...
-        search: How.
+        search: Settings; None: the defaults.
     """
     search = Search() if search is None else search
     first = torch.as_tensor(np.asarray(starts, dtype=np.float64))
@@ -133,14 +133,14 @@ def follow_fixed_point(
         step_at: F at a parameter, such as the share alpha of two tasks' rules, alpha pro + (1 - alpha) anti.
         start: M near the first one, (...).
         parameters: In small steps.
-        search: How.
+        search: Settings; None: the defaults.
     """
-    found, point = [], np.asarray(start, dtype=np.float64)
+    branch, point = [], np.asarray(start, dtype=np.float64)
     for parameter in parameters:
         here = find_fixed_points(step_at(parameter), point[None], search)
-        found.append(here)
+        branch.append(here)
         point = here.points[0]
-    return FixedPoints(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    return FixedPoints(*(np.concatenate(parts) for parts in zip(*branch, strict=True)))
 
 
 def random_rank_one(
@@ -164,7 +164,7 @@ def leading_eigenvalues(
         step: F, of states (1, ...).
         point: M, (...).
         rng: Of Arnoldi's first vector.
-        count: How many.
+        count: Number of eigenvalues.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
@@ -196,11 +196,11 @@ def leading_eigenvalues(
 
 
 def stability(eigenvalues: Complexes, tolerance: float = 0.05) -> Stability:
-    """What the leading eigenvalues (k,) say about a fixed point.
+    """Linear stability of a fixed point, from the leading eigenvalues (k,).
 
     Args:
         eigenvalues: All of the largest ones, from `leading_eigenvalues`.
-        tolerance: How far a magnitude at 1 may be from 1.
+        tolerance: Largest distance from 1 of a magnitude that counts as 1.
     """
     magnitudes = np.abs(eigenvalues)
     radius = float(magnitudes.max())
@@ -253,7 +253,7 @@ def _by_lbfgs(step: Step, start: torch.Tensor, search: Search) -> torch.Tensor:
     with torch.enable_grad():
         before = (step(start) - start).square().sum()
         optimiser.step(speed)
-    found = point.detach()
+    end = point.detach()
     with torch.no_grad():
-        after = (step(found) - found).square().sum()
-    return found if bool(after <= before) else start
+        after = (step(end) - end).square().sum()
+    return end if bool(after <= before) else start

@@ -54,20 +54,20 @@ def fit_learning_curve(counts: FloatArray) -> LearningCurve:
     """
     from scipy.optimize import curve_fit  # slow to import, and used here only
 
-    known = np.isfinite(counts)
-    if known.sum() < 4:
-        raise ValueError(f"{int(known.sum())} finite counts: a curve of three numbers needs at least 4.")
-    x, y = np.flatnonzero(known).astype(float), counts[known]
+    finite = np.isfinite(counts)
+    if finite.sum() < 4:
+        raise ValueError(f"{int(finite.sum())} finite counts: a curve of three numbers needs at least 4.")
+    x, y = np.flatnonzero(finite).astype(float), counts[finite]
     asymptote = float(y[-_END:].mean())
     scale = float(y[:_START].mean()) - asymptote
     if scale <= 0:
         scale = _SCALE_OF_LAST_RESORT
     highest = (2.0 * scale, _TAU_BOUNDS[1], 2.0 * max(asymptote, 1e-9))
-    found, _ = curve_fit(
+    values, _ = curve_fit(
         lambda x, a, tau, c: a * np.exp(-x / tau) + c, x, y,
         p0=(scale, _TAU_START, asymptote), bounds=((0.0, _TAU_BOUNDS[0], 0.0), highest),
     )  # fmt: skip
-    return LearningCurve(*(float(value) for value in found))
+    return LearningCurve(*(float(value) for value in values))
 
 
 def moving_mean(counts: FloatArray, window: int = 30) -> FloatArray:

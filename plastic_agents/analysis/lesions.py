@@ -52,7 +52,7 @@ PRUNED_SHARES = (0.0, 0.10, 0.50, 0.90, 0.95, 0.98, 0.99, 0.999)
 
 @dataclass(frozen=True)
 class Lesion:
-    """What is taken away from a network with one plastic layer.
+    """Units and synapses taken away from a network with one plastic layer.
 
     Attributes:
         name: For tables and figures.
@@ -99,7 +99,7 @@ class LesionedWeights(NamedTuple):
 
 
 class Responsive(NamedTuple):
-    """What controls are drawn from.
+    """Masks of the units and synapses that controls are drawn from.
 
     Attributes:
         inputs: (E,).
@@ -114,7 +114,7 @@ class Responsive(NamedTuple):
 
 @dataclass(frozen=True)
 class LesionEffects:
-    """What L lesions do to T tasks.
+    """Effects of L lesions on T tasks.
 
     Attributes:
         names: Of the lesions.
@@ -144,7 +144,7 @@ def unit_lesions(labels: Labels, kind: Literal["inputs", "hidden"], shape: tuple
     Args:
         labels: Each unit's cluster, (E,) or (N,); units with a negative one are in none. (The label k of the
             unresponsive in a `Clustering` is a cluster here, unless it is made negative.)
-        kind: Which units.
+        kind: Kind of unit.
         shape: Of the plastic layer, (N, E).
     """
     blank = Lesion.nothing(shape)
@@ -204,10 +204,10 @@ def random_controls(
     """Random lesions of equal size, from what is responsive.
 
     Args:
-        lesion: Whose sizes they have.
-        responsive: What to draw from; the lesion's own units are among it.
+        lesion: Lesion whose sizes they have.
+        responsive: Masks to draw from; the lesion's own units are among them.
         rng: Of the draws.
-        count: How many.
+        count: Number of controls.
 
     Raises:
         ValueError: If the lesion is larger than what can be drawn.
@@ -269,7 +269,7 @@ def lesion_effects(
 
 
 class Agreement(NamedTuple):
-    """Whether clusters that are alike in one respect are alike in another; one entry per pair of clusters.
+    """Similarity of clusters in two respects; one entry per pair of clusters.
 
     Attributes:
         first: Similarity in the first respect, (C (C - 1) / 2,).
@@ -295,7 +295,7 @@ def cluster_profiles(variance: Floats, labels: Labels) -> Floats:
 def similarity_agreement(
     profiles: Floats, effects: Floats, measure: Literal["correlation", "cosine"] = "correlation"
 ) -> Agreement:
-    """Do clusters that are tuned alike hurt the same tasks?
+    """Test if lesions of clusters that are tuned alike hurt the same tasks.
 
     Args:
         profiles: Tuning, (C, R).

@@ -1,4 +1,4 @@
-"""What a self-made modulator says about the outcome of a trial.
+"""Dependence of a network's own modulator on the outcome of a trial.
 
 Source: Miconi & Kay, Nature Neuroscience 28, 2025. Flipping the signs of the modulator's gain and of the
 plasticity coefficients together changes nothing, so signs are fixed here by one convention: negative at the
@@ -26,7 +26,7 @@ class ModulatorByOutcome(NamedTuple):
         effect: Probability that the modulator is larger after a right answer than after a wrong one (ties
             count half), at the two steps, (2,); NaN where one of the outcomes never came.
         p: Of that effect, by a two-sided Mann-Whitney test, (2,).
-        sign: What the network's own modulator was multiplied with.
+        sign: 1 or -1, the factor that the network's modulator was multiplied with.
     """
 
     right: Floats

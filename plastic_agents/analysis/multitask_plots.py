@@ -52,18 +52,18 @@ def draw_variance_map(
     """Normalised variance with rows and columns sorted into their clusters, and the clusters' bounds.
 
     Args:
-        axes: Where to draw; some 7 inches high for 49 rows.
+        axes: Axes to draw on; some 7 inches high for 49 rows.
         variance: (R, n), from 0 to 1. Of many thousand columns, neighbours are averaged.
         row_names: Of the task-periods, R.
         row_labels: Their clusters, (R,).
         row_order: Their places in the tree, (R,).
         column_labels: The units' clusters, (n,).
         column_order: Their places, (n,): a clustering's order, or any that keeps clusters together.
-        column_name: What a column is.
+        column_name: Name of a column, for the label.
     """
-    sorted_rows = np.asarray(variance[row_order][:, column_order])
+    matrix = np.asarray(variance[row_order][:, column_order])
     image = axes.imshow(
-        _fewer_columns(sorted_rows),
+        _fewer_columns(matrix),
         aspect="auto",
         cmap="magma",
         vmin=0,
@@ -86,14 +86,14 @@ def draw_variance_map(
 def draw_silhouettes(axes: Axes, clustering: Clustering, color: str = _COLOURS[0], label: str = "") -> None:
     """Median silhouette against the number of clusters, with the one that was chosen."""
     text = f"{clustering.num_clusters} clusters, stability {clustering.stability:.2f}"
-    chosen = clustering.counts == clustering.num_clusters
+    marks = clustering.counts == clustering.num_clusters
     axes.plot(
         clustering.counts,
         clustering.silhouettes,
         color=color,
         marker="o",
         markersize=5,
-        markevery=[int(place) for place in np.flatnonzero(chosen)],
+        markevery=[int(place) for place in np.flatnonzero(marks)],
         label=f"{label}: {text}" if label else text,
     )
     axes.set(xlabel="number of clusters", ylabel="silhouette (median of repeats)")
@@ -177,7 +177,7 @@ def draw_states(axes: Axes, scores: Floats, tasks: Sequence[str], shares: Sequen
     """States before the stimulus on two principal components, coloured by category, named by task.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         scores: One per trial, (S, 2).
         tasks: Of each trial, S.
         shares: Of the variance in the two components.
@@ -208,7 +208,7 @@ def draw_eigenvalues(
     """Leading eigenvalues of some fixed points in the complex plane, coloured by the points' stability.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         eigenvalues: Of each fixed point.
         tolerance: Of `stability`, shown as a ring about the unit circle.
     """
@@ -217,9 +217,9 @@ def draw_eigenvalues(
     axes.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor=_INK, linewidth=0.8, zorder=1))
     kinds = [stability(values, tolerance).kind for values in eigenvalues]
     for kind, color in (("stable", _COLOURS[0]), ("marginal", _COLOURS[4]), ("unstable", _COLOURS[1])):
-        chosen = [values for values, its in zip(eigenvalues, kinds, strict=True) if its == kind]
-        if chosen:
-            every = np.concatenate(chosen)
+        members = [values for values, its in zip(eigenvalues, kinds, strict=True) if its == kind]
+        if members:
+            every = np.concatenate(members)
             axes.plot(
                 every.real,
                 every.imag,
@@ -228,7 +228,7 @@ def draw_eigenvalues(
                 markersize=4,
                 alpha=0.7,
                 markeredgewidth=0,
-                label=f"{kind} ({len(chosen)})",
+                label=f"{kind} ({len(members)})",
                 zorder=3,
             )
     reach = 1.15 * max(1 + tolerance, max(float(np.abs(values).max()) for values in eigenvalues))
@@ -242,22 +242,16 @@ def draw_mean_curve(
     """Mean over seeds with its standard error as a band.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         updates: (U,).
         curves: (seeds, U); NaN where a seed had stopped.
         color: Of the agent.
         label: Its name; the number of seeds is put behind.
         shows_seeds: Draw every seed too.
     """
-    curves = np.asarray(curves, dtype=np.float64)
-    known = (~np.isnan(curves)).sum(0)
-    shown = known > 0
-    mean = np.full(curves.shape[1], np.nan)
-    mean[shown] = np.nansum(curves[:, shown], 0) / known[shown]
-    squares = np.nansum(np.square(curves - mean), 0)
-    several = known > 1
-    error = np.zeros(len(mean))  # of one seed nothing is known
-    error[several] = np.sqrt(squares[several] / (known[several] - 1) / known[several])
+    finite = np.ma.masked_invalid(np.asarray(curves, dtype=np.float64))
+    mean = finite.mean(0).filled(np.nan)
+    error = (finite.std(0, ddof=1) / np.sqrt(finite.count(0))).filled(0.0)  # of one seed nothing is known
     if shows_seeds:
         for curve in curves:
             axes.plot(updates, curve, color=color, linewidth=0.6, alpha=0.35)
@@ -273,15 +267,15 @@ def _bounds(labels: Labels) -> npt.NDArray[np.int64]:
 
 def _apart(places: Floats, span: Floats) -> Floats:
     """Places of names (n, 2), moved up where they would lie on one below, given the extent of all (2,)."""
-    moved = places.copy()
-    done: list[int] = []
+    result = places.copy()
+    earlier: list[int] = []
     for index in np.argsort(places[:, 1]):
-        for other in sorted(done, key=lambda i: moved[i, 1]):
-            gap = np.abs(moved[index] - moved[other]) / span
+        for other in sorted(earlier, key=lambda i: result[i, 1]):
+            gap = np.abs(result[index] - result[other]) / span
             if gap[0] < 0.2 and gap[1] < 0.04:
-                moved[index, 1] = moved[other, 1] + 0.04 * span[1]
-        done.append(int(index))
-    return moved
+                result[index, 1] = result[other, 1] + 0.04 * span[1]
+        earlier.append(int(index))
+    return result
 
 
 def _fewer_columns(matrix: Floats) -> Floats:

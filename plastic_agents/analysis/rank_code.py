@@ -1,10 +1,9 @@
-"""How a neuromodulated network holds the rank of items: in its plastic weights, as a direction that decides.
+"""Code for the rank of items in a neuromodulated network: plastic weights, read along one direction.
 
 Definitions, of one item X, n units and a network at rest: psi1(X) is the activity one step after X was shown
 alone in the first slot; psi2(X) the activity one more step later with nothing shown, which depends on the
-plastic weights P. The
-*alignment* of X is the correlation over units of psi2(X) with the direction of activity that makes the
-network choose the first item.
+plastic weights P. The *alignment* of X is the correlation over units of psi2(X) with the direction of
+activity that makes the network choose the first item.
 
 Source: Miconi & Kay, Nature Neuroscience 28, 2025.
 
@@ -69,10 +68,10 @@ def item_activity(network: Neuromodulated, task: Task, items: npt.NDArray[np.flo
         task: Says where in an observation an item stands.
         items: (B, N, C).
     """
-    shown = network.encode.weight.new_zeros(*items.shape[:2], network.input_size)
-    shown[..., task.field("first_item").slice] = torch.as_tensor(items).to(shown)
-    shown[..., task.field("constant").slice] = 1.0
-    return torch.tanh(network.encode(shown))  # at rest there is no recurrent input
+    inputs = network.encode.weight.new_zeros(*items.shape[:2], network.input_size)
+    inputs[..., task.field("first_item").slice] = torch.as_tensor(items).to(inputs)
+    inputs[..., task.field("constant").slice] = 1.0
+    return torch.tanh(network.encode(inputs))  # at rest there is no recurrent input
 
 
 @torch.no_grad()
@@ -100,7 +99,7 @@ def alignments(activity: torch.Tensor | Numbers, axis: Numbers) -> Floats:
 
 
 def structure_similarity(first: torch.Tensor | Numbers, second: torch.Tensor | Numbers) -> Floats:
-    """How alike two sets of item representations are in which items resemble which, (B,).
+    """Agreement of two sets of item representations on which items are alike, (B,).
 
     Correlation, over the pairs of items, of the correlations between items in the first set (B, N, n) with
     those in the second.

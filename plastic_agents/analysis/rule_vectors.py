@@ -1,4 +1,4 @@
-"""The geometry of rules: what a new rule's input weights are made of, and what modulation does to inputs.
+"""Geometry of rules: input weights of a new rule as a sum of others, and modulation of input channels.
 
 Source: MultiTaskMPN (Allen Institute), transfer by one new column of W_in; arithmetic of rules after Yang,
 Joglekar, Song, Newsome & Wang, Nature Neuroscience 22 (2019), fig. 6.
@@ -26,7 +26,7 @@ class RuleDecomposition(NamedTuple):
     Attributes:
         cosines: With each of the others, (R,).
         coefficients: Of the least-squares sum, (R,).
-        residual: What the sum leaves, (E,), at right angles to all of them.
+        residual: The vector less the sum, (E,), at right angles to all of them.
         explained: Share of the vector's squared length that the sum has. By chance about R / E.
     """
 
@@ -41,23 +41,23 @@ def rule_cosines(rules: npt.NDArray[Any]) -> Floats:
     return cosines(rules.T[:, None], rules.T[None])
 
 
-def decompose_rule(new: npt.NDArray[Any], known: npt.NDArray[Any]) -> RuleDecomposition:
-    """What a new rule's column of W_in (E,) has of the pretrained ones (E, R).
+def decompose_rule(new: npt.NDArray[Any], others: npt.NDArray[Any]) -> RuleDecomposition:
+    """Decompose a new rule's column of W_in (E,) into the pretrained ones (E, R).
 
     Raises:
         ValueError: If there are as many rules as units, so that any vector is their sum.
     """
-    if known.ndim != 2 or known.shape[0] <= known.shape[1] or new.shape != known.shape[:1]:
+    if others.ndim != 2 or others.shape[0] <= others.shape[1] or new.shape != others.shape[:1]:
         raise ValueError(
-            f"a rule of shape {new.shape} and known ones of {known.shape}: expected (E,) and (E, R), "
+            f"a rule of shape {new.shape} and others of {others.shape}: expected (E,) and (E, R), "
             "more units than rules."
         )
-    new, known = new.astype(np.float64), known.astype(np.float64)
-    coefficients = np.linalg.lstsq(known, new, rcond=None)[0]
-    residual = new - known @ coefficients
+    new, others = new.astype(np.float64), others.astype(np.float64)
+    coefficients = np.linalg.lstsq(others, new, rcond=None)[0]
+    residual = new - others @ coefficients
     size = float(new @ new)
     explained = 1.0 - float(residual @ residual) / size if size > 0 else float("nan")
-    return RuleDecomposition(cosines(new, known.T), coefficients, residual, explained)
+    return RuleDecomposition(cosines(new, others.T), coefficients, residual, explained)
 
 
 def channel_modulation(modulation: npt.NDArray[Any], embedding: npt.NDArray[Any]) -> Floats:

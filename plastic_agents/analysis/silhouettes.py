@@ -53,13 +53,13 @@ def silhouettes_of_cuts(apart: Floats, tree: Floats, smallest: int, largest: int
         means[second] = np.inf
         sizes[first] = total
         own[in_second] = first
-        changed = np.flatnonzero((nearest == first) | (nearest == second))
-        nearest[changed] = means[:, changed].argmin(0)
-        left = n - merge - 1
-        if left <= largest:
+        stale = np.flatnonzero((nearest == first) | (nearest == second))
+        nearest[stale] = means[:, stale].argmin(0)
+        count = n - merge - 1
+        if count <= largest:
             number = sizes[own]
             each = _silhouettes(within / np.maximum(number - 1, 1), means[nearest, every], number)
-            scores[left - smallest] = each.mean()
+            scores[count - smallest] = each.mean()
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Whether tasks that start from different states answer the same stimulus in different directions.
+"""Directions in which tasks that start from different states answer the same stimulus.
 
 For each pair of tasks and each direction of the first stimulus: the distance between the tasks' mean states
 at the last step of fixation, against the angle between their displacements in the first step of the
@@ -71,7 +71,7 @@ def state_shift(
             direction that a task did not have (`task_variance.condition_means` of each task's trials).
         after: One step later, at the first step of the stimulus.
         rng: Of the permutations.
-        num_permutations: How many.
+        num_permutations: Number of permutations.
 
     Raises:
         ValueError: If there are fewer than 3 tasks, the shapes differ, or a pair of tasks has no direction in
@@ -92,16 +92,16 @@ def state_shift(
         shift = np.asarray(after[:, k], dtype=np.float64).reshape(tasks, -1) - start
         # By differences: the states of two tasks may lie close together and far out.
         distance[k], angle[k] = cdist(start, start), _angles(shift)
-    known = ~(np.isnan(distance) | np.isnan(angle))
+    finite = ~(np.isnan(distance) | np.isnan(angle))
     first, second = np.triu_indices(tasks, 1)
-    if not known.any(0)[first, second].all():
+    if not finite.any(0)[first, second].all():
         raise ValueError("a pair of tasks has no direction in common: expected at least one.")
-    far, turned = (np.where(known, x, 0.0).sum(0) / np.maximum(known.sum(0), 1) for x in (distance, angle))
+    far, turn = (np.where(finite, x, 0.0).sum(0) / np.maximum(finite.sum(0), 1) for x in (distance, angle))
     orders = [np.arange(tasks), *(rng.permutation(tasks) for _ in range(num_permutations))]
-    x, y = far[first, second], turned[first, second]
-    r, *permuted = (float(pearson(x, turned[o][:, o][first, second])) for o in orders)
+    x, y = far[first, second], turn[first, second]
+    r, *null = (float(pearson(x, turn[o][:, o][first, second])) for o in orders)
     # Rounding alone must not make an equal correlation smaller.
-    as_large = int((np.abs(permuted) >= abs(r) - 1e-12).sum())
+    as_large = int((np.abs(null) >= abs(r) - 1e-12).sum())
     # The squared cosine of x and y has this distribution where y is independent of x, of mean 0.
     p = float(betaincc(0.5, (len(x) - 1) / 2, min((x @ y) ** 2 / ((x @ x) * (y @ y)), 1.0)))
     line = Line(float(x @ y / (x @ x)), 0.0, r, p, len(x))

@@ -31,9 +31,9 @@ def pearson(a: Numbers, b: Numbers) -> Floats:
         a: (..., n).
         b: (..., n).
     """
-    centred = [x.astype(np.float64) - x.mean(-1, keepdims=True, dtype=np.float64) for x in (a, b)]
-    covariance = (centred[0] * centred[1]).sum(-1)
-    size = np.sqrt((centred[0] ** 2).sum(-1) * (centred[1] ** 2).sum(-1))
+    deviations = [x.astype(np.float64) - x.mean(-1, keepdims=True, dtype=np.float64) for x in (a, b)]
+    covariance = (deviations[0] * deviations[1]).sum(-1)
+    size = np.sqrt((deviations[0] ** 2).sum(-1) * (deviations[1] ** 2).sum(-1))
     return np.asarray(np.divide(covariance, size, out=np.full(covariance.shape, np.nan), where=size > 0))
 
 
@@ -63,8 +63,8 @@ def fit_line(x: Numbers, y: Numbers) -> Line:
     """
     from scipy.stats import linregress  # slow to import
 
-    known = ~(np.isnan(x) | np.isnan(y))
-    x, y = (np.asarray(v, dtype=np.float64)[known] for v in (x, y))
+    finite = ~(np.isnan(x) | np.isnan(y))
+    x, y = (np.asarray(v, dtype=np.float64)[finite] for v in (x, y))
     if len(x) < 3 or np.ptp(x) == 0:
         raise ValueError(f"{len(x)} points: expected at least 3, at more than one place.")
     fit = linregress(x, y)
@@ -116,13 +116,13 @@ class LinearDecoding:
 
     ridge: float = 1e-6
     _products: Any = field(default=0.0, repr=False)
-    _crossed: Any = field(default=0.0, repr=False)
+    _covariances: Any = field(default=0.0, repr=False)
 
     def add(self, inputs: Numbers, targets: Numbers) -> None:
         """Add training samples: inputs (M, B, n), targets (M, B, k)."""
-        extended = _with_constant(inputs)
-        self._products = self._products + extended.mT @ extended
-        self._crossed = self._crossed + extended.mT @ torch.as_tensor(targets, dtype=torch.float64)
+        columns = _with_constant(inputs)
+        self._products = self._products + columns.mT @ columns
+        self._covariances = self._covariances + columns.mT @ torch.as_tensor(targets, dtype=torch.float64)
 
     def predict(self, inputs: Numbers) -> Floats:
         """Predictions (M, B, k) for inputs (M, B, n).
@@ -135,7 +135,7 @@ class LinearDecoding:
         penalty = self.ridge * self._products.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
         penalty = penalty.clamp_min(1e-12).repeat(1, self._products.shape[-1])
         penalty[:, -1] = 0.0  # the constant is free
-        weights = torch.linalg.solve(self._products + torch.diag_embed(penalty), self._crossed)
+        weights = torch.linalg.solve(self._products + torch.diag_embed(penalty), self._covariances)
         return np.asarray((_with_constant(inputs) @ weights).numpy())
 
     def score(self, inputs: Numbers, targets: Numbers) -> Floats:

@@ -1,4 +1,4 @@
-"""Which directions of a population carry what: subspaces, dimension, and readouts moved between them.
+"""Directions of a population: subspaces, dimension, and readouts moved between subspaces.
 
 Arrays in, arrays out. P is a number of problems, K of images in each, T of steps, N of units.
 
@@ -34,12 +34,12 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Moments(NamedTuple):
-    """What the subspaces of a set of trajectories depend on; moments of parts add up.
+    """Moments of a set of trajectories that its subspaces depend on; those of parts add up.
 
     Attributes:
         total: Sum of the trajectories over problems, (K, T, N).
         square: Sum of h^T h over problems, images and steps, (N, N).
-        num_problems: How many.
+        num_problems: Number of problems.
     """
 
     total: FloatArray
@@ -154,7 +154,7 @@ class Currents(NamedTuple):
 
 
 def output_currents(trajectories: FloatArray, decision: FloatArray, readouts: FloatArray) -> Currents:
-    """What parts of the trajectories contribute to the outputs, without biases (figure 2).
+    """Contributions of parts of the trajectories to the outputs, without biases (figure 2).
 
     Args:
         trajectories: (P, K, T, N).
@@ -178,21 +178,21 @@ def principal_basis(samples: npt.NDArray[Any], count: int) -> FloatArray:
         samples: States, (S, n).
         count: At most S - 1 and n (published: 20).
     """
-    centred = _centred(samples)
+    deviations = _centred(samples)
     most = min(len(samples) - 1, samples.shape[1])
     if count > most:
         raise ValueError(f"{count} directions of {len(samples)} states: expected at most {most}.")
-    if len(centred) >= centred.shape[1]:
-        return np.ascontiguousarray(principal_directions(centred.T @ centred)[1][:, :count])
-    directions = centred.T @ principal_directions(centred @ centred.T)[1][:, :count]
+    if len(deviations) >= deviations.shape[1]:
+        return np.ascontiguousarray(principal_directions(deviations.T @ deviations)[1][:, :count])
+    directions = deviations.T @ principal_directions(deviations @ deviations.T)[1][:, :count]
     return np.asarray(np.linalg.qr(directions)[0])  # of unit length; at right angles where variances vanish
 
 
 def captured_variance(samples: npt.NDArray[Any], basis: FloatArray) -> FloatArray:
     """Share of the variance of states (S, n) in the first 1, 2, ... directions of a basis (n, k), (k,)."""
-    centred = _centred(samples)
-    along = np.square(centred @ basis).sum(0)
-    return np.asarray(np.cumsum(along) / np.square(centred).sum())
+    deviations = _centred(samples)
+    along = np.square(deviations @ basis).sum(0)
+    return np.asarray(np.cumsum(along) / np.square(deviations).sum())
 
 
 def cross_variance(sets: Sequence[npt.NDArray[Any]], count: int) -> FloatArray:
@@ -208,9 +208,9 @@ def cross_variance(sets: Sequence[npt.NDArray[Any]], count: int) -> FloatArray:
 
 def state_dimension(samples: npt.NDArray[Any]) -> float:
     """Participation ratio of states (S, n) about their mean."""
-    centred = _centred(samples)
-    wide = centred.shape[1] > len(centred)
-    return participation_ratio(centred @ centred.T if wide else centred.T @ centred)
+    deviations = _centred(samples)
+    wide = deviations.shape[1] > len(deviations)
+    return participation_ratio(deviations @ deviations.T if wide else deviations.T @ deviations)
 
 
 def _centred(samples: npt.NDArray[Any]) -> FloatArray:

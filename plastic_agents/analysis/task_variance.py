@@ -1,4 +1,4 @@
-"""How much each unit's or synapse's state varies with the stimulus in each period of each task.
+"""Variance of each unit's or synapse's state over stimuli, in each period of each task.
 
 For task-period r = (task, epoch) and unit n, with mu[k, t, n] the mean state at step t over the trials whose
 first stimulus points in direction k:
@@ -161,9 +161,9 @@ def fractional_variance(first: Floats, second: Floats) -> Floats:
 
 def fractional_histogram(fractions: Floats, num_bins: int = 20) -> tuple[Floats, Floats]:
     """Shares of units (bins,) in equal bins of fractional variance on [-1, 1], and the bins' edges."""
-    known = fractions[~np.isnan(fractions)]
-    counts, edges = np.histogram(known, bins=num_bins, range=(-1.0, 1.0))
-    return counts / max(len(known), 1), edges
+    finite = fractions[~np.isnan(fractions)]
+    counts, edges = np.histogram(finite, bins=num_bins, range=(-1.0, 1.0))
+    return counts / max(len(finite), 1), edges
 
 
 def _membership(bins: Integers, num_bins: int) -> tuple[Floats, Floats]:

@@ -30,7 +30,7 @@ def toy_values(
         num_episodes: B.
         num_items: N.
         num_trials: Of each episode.
-        reinstatement: How far the outer neighbours move; 0: not at all.
+        reinstatement: Change of the outer neighbours; 0: none.
         only_errors: Change values only where the higher ranked item's value is not the larger.
         squashed: Put all values through tanh after every trial.
 

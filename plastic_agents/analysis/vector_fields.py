@@ -1,4 +1,4 @@
-"""How learning a problem changes the flow of a leaky softplus network, from the weights after each problem.
+"""Change of a leaky softplus network's flow by learning a problem, from the weights after each problem.
 
 With F_p(x, h) = log(1 + exp(x W_in,p + h W_rec,p + b_p)) of the weights after problem p, r the trajectory
 under them and r' that under those of problem p - 1, for the same images and from the same start:
@@ -201,7 +201,7 @@ def cumulative_change(
     lags: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200),
     num_windows: int = 8,
 ) -> CumulativeChange:
-    """How the flow at each problem's trajectory has changed since earlier problems (figure 7).
+    """Change of the flow at each problem's trajectory since earlier problems (figure 7).
 
     The full analysis is quadratic in the number of problems; here earlier problems are sampled at some lags,
     and the first.
@@ -210,7 +210,7 @@ def cumulative_change(
         snapshots: Weights after problems 1, 2, ..., (P, ...).
         inputs: Trials of each problem's images, (P, K, T, I).
         leak: a.
-        lags: How many problems back.
+        lags: Numbers of problems back.
         num_windows: Windows of equal length that the trial is cut into (250 ms each); steps left over at the
             end belong to none.
 
@@ -236,8 +236,8 @@ def cumulative_change(
         projections = {}
         for q in {0, p - 1, *(p - lag for lag in lags if lag <= p)}:
             earlier = flow(_at(snapshots, np.array([q])), inputs[some], change.states)
-            moved = leak * _windows((after - earlier)[0], num_windows)  # (W, K, T / W, N)
-            projections[q] = np.einsum("wktn,xwn->xwkt", moved, directions)
+            change_since = leak * _windows((after - earlier)[0], num_windows)  # (W, K, T / W, N)
+            projections[q] = np.einsum("wktn,xwn->xwkt", change_since, directions)
         for place, lag in enumerate(lags):
             if lag <= p:
                 sums[:, place] += np.abs(projections[p - lag]).mean((1, 2, 3))
