@@ -42,7 +42,7 @@ _TAU_MS = {"compact": 200.0, "ring": 100.0}
 _PSYCHOMETRIC_HINTS: dict[str, Any] = {
     "theta": float | Sequence[float],
     "gamma": float | Sequence[float | Sequence[float]],
-    "durations": Mapping[str, Annotated[float, Range(0, 1e6)]],
+    "durations": Mapping[str, Annotated[float, Range(0, 1e6)] | Sequence[Annotated[float, Range(0, 1e6)]]],
 }
 _PSYCHOMETRIC_KEYS = ("theta1", "theta2", "gamma1", "gamma2", "durations")
 
