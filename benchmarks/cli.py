@@ -53,6 +53,9 @@ def guarded(script: str, work: Callable[[], int]) -> int:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 130
+    except KeyboardInterrupt:
+        print(f"{script}: interrupted.", file=sys.stderr)
+        return 130
     except (Mistake, OSError, FloatingPointError) as error:
         print(f"{script}: {one_line(error)}", file=sys.stderr)
         return 2

@@ -35,7 +35,7 @@ from jsonargparse import (
 
 from plastic_agents.files import read_bytes
 from plastic_agents.learner import LearnerConfig
-from plastic_agents.registry import learner_class, learner_defaults
+from plastic_agents.registry import AGENTS, learner_class, learner_defaults
 from plastic_envs import make_task
 
 __all__ = [
@@ -52,15 +52,18 @@ __all__ = [
 
 DEFAULT_ENV = "PlasticGraph-disjoint-v0"
 
-_DESCRIPTION = """
+_DESCRIPTION = f"""
 Train one agent on one task, score it on the task's test split, and write everything into one directory:
 <logdir>/<env>/<agent>/seed-<seed>/.
 
   python benchmarks/run.py --agent plastic
   python benchmarks/run.py --agent rnn --seed 1 --updates 2000 --learner.learning_rate 0.003
-  python benchmarks/run.py --env_kwargs '{num_nodes: 50, num_actions: 15, num_steps: 500}'
+  python benchmarks/run.py --env_kwargs '{{num_nodes: 50, num_actions: 15, num_steps: 500}}'
   python benchmarks/run.py --config benchmarks/configs/graph-8-disjoint-plastic-published.yaml
   python benchmarks/run.py --list        # all agents and environments
+
+Agents: {", ".join(list(AGENTS)[: len(AGENTS) // 2])},
+  {", ".join(list(AGENTS)[len(AGENTS) // 2 :])}.
 """
 
 # A settings file has some 100 values; aliases of aliases (&a, *a) make millions of a few lines.
@@ -85,7 +88,7 @@ class RunConfig:
     """Settings of a run.
 
     Attributes:
-        agent: Name of the agent; `--list` shows all.
+        agent: Name of the agent, one of those above; `--list` says what each is.
         env: Id of the environment; `--list` shows all.
         env_kwargs: Arguments of the task in place of the registered ones, such as '{num_nodes: 50}'.
         agent_kwargs: Arguments of the agent's network in place of its defaults, such as '{hidden_size: 256}'.

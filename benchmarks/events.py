@@ -6,19 +6,29 @@ step is the number of the update.
 
 from __future__ import annotations
 
+import csv
+import math
 import os
+import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import (
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+    filter_excluded_keys,
+)
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from benchmarks.cli import Mistake, one_line
-from benchmarks.config import RunConfig, to_dict
+from benchmarks.config import RunConfig, flat, to_dict
 
-__all__ = ["EventWriter", "Tracker"]
+__all__ = ["EventWriter", "Tracker", "write_images", "write_outcome"]
 
 _PROJECT = "plastic-gym"
 
@@ -35,6 +45,73 @@ class _TensorBoard(TensorBoardOutputFormat):
         # In place of super().__init__, whose SummaryWriter cannot be told where to go on.
         self.writer = SummaryWriter(log_dir=str(folder), purge_step=first_step)
         self._is_closed = False
+
+
+class _Table(KVWriter):
+    """A CSV file whose columns come in the order in which they are first reported, in every process.
+
+    Args:
+        path: The file, written anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer: csv.DictWriter[str] = csv.DictWriter(self._file, [])
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        """Add a row; all are written again where it brings a new column."""
+        self._rows.append(filter_excluded_keys(key_values, key_excluded, "csv"))
+        columns = list(dict.fromkeys([*self._writer.fieldnames, *self._rows[-1]]))
+        if columns == self._writer.fieldnames:
+            self._writer.writerow(self._rows[-1])
+        else:
+            self._file.seek(0)
+            self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
+            self._writer.writeheader()
+            self._writer.writerows(self._rows)
+            self._file.truncate()
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def write_outcome(folder: Path, config: RunConfig, metrics: Mapping[str, Any]) -> None:
+    """Put a finished run's score into its TensorBoard events, beside chance, oracle and the settings.
+
+    Args:
+        folder: The run's directory.
+        config: Settings; they go to the tab HPARAMS.
+        metrics: `score`, `chance`, `oracle` and `normalized_score` become `final/<name>`, chance and oracle
+            as lines over the whole run.
+    """
+    last = int(metrics["updates"])
+    names = ("score", "chance", "oracle", "normalized_score")
+    final = {f"final/{name}": float(metrics[name]) for name in names if math.isfinite(metrics[name])}
+    plain = {
+        name: value if isinstance(value, (bool, int, float, str)) else str(value)
+        for name, value in flat(to_dict(config)).items()
+    }
+    with SummaryWriter(log_dir=str(folder)) as writer:
+        assert writer.file_writer is not None
+        for summary in hparams(plain, final):
+            writer.file_writer.add_summary(summary)
+        for tag, value in final.items():
+            for step in {last} if tag in ("final/score", "final/normalized_score") else {0, last}:
+                writer.add_scalar(tag, value, step)
+
+
+def write_images(folder: Path, images: Mapping[str, bytes], step: int) -> None:
+    """Put PNG pictures into a run's TensorBoard events, as `figures/<name>`."""
+    with SummaryWriter(log_dir=str(folder)) as writer:
+        assert writer.file_writer is not None
+        for name, png in images.items():
+            width, height = struct.unpack(">II", png[16:24])
+            image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=4)
+            value = Summary.Value(tag=f"figures/{name}", image=image)
+            writer.file_writer.add_summary(Summary(value=[value]), step)
 
 
 class EventWriter:
@@ -54,7 +131,7 @@ class EventWriter:
     ) -> None:
         rows = None if past is None else list(past)
         last = max((update for update, _ in rows), default=0) if rows is not None else None
-        table = CSVOutputFormat(str(folder / "progress.csv"))
+        table = _Table(folder / "progress.csv")
         for update, row in (
             rows or ()
         ):  # the table is written anew by each process, so it begins with its past

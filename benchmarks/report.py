@@ -20,6 +20,7 @@ import plastic_envs
 from benchmarks import figures as common
 from benchmarks.cli import Mistake
 from benchmarks.config import flat, to_dict
+from benchmarks.events import write_images
 from benchmarks.experiments import experiment_of
 from benchmarks.results import Results, best_first, number
 from benchmarks.rundir import RunDirectory
@@ -90,6 +91,7 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
         for drawing in drawings:
             (directory.figures_folder / f"{drawing.name}.png").write_bytes(drawing.png)
         written += [directory.figures_folder / f"{d.name}.png" for d in drawings]
+        write_images(directory.path, {d.name: d.png for d in drawings}, int(run.metrics["updates"]))
     if report:
         page = html_report(run, siblings, drawings, len(others) - len(siblings), num_unreadable)
         write_text(directory.path / "report.html", page)

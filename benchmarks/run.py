@@ -22,7 +22,7 @@ from benchmarks.checkpoints import Checkpointer
 from benchmarks.cli import Mistake, Stopped, asked_for, guarded
 from benchmarks.config import RunConfig, parse
 from benchmarks.evaluation import evaluate
-from benchmarks.events import EventWriter, Tracker
+from benchmarks.events import EventWriter, Tracker, write_outcome
 from benchmarks.experiments import experiment_of
 from benchmarks.history import History, write_arrays
 from benchmarks.report import present
@@ -128,6 +128,7 @@ def _train_and_score(
             **scores,
             **more,
         }
+        write_outcome(directory.path, config, metrics)
         tracker.summarise(metrics)
     write_arrays(directory.curves_file, history.curves(), arrays)
     directory.write_metrics(metrics)  # last: from here on the run counts as finished

@@ -104,6 +104,22 @@ def test_events_read_back(quick: Settings) -> None:
     assert len(rows) == 6 + 3
 
 
+def test_tensorboard_shows_the_outcome_and_the_table_has_one_order(quick: Settings, tmp_path: Path) -> None:
+    """C7 of the report of faults: the final score was nowhere; the order of columns changed."""
+    directory = run(quick("--figures"))
+    metrics = directory.read_metrics()
+    shown = scalars(directory)
+    assert shown["final/score"] == [(6, pytest.approx(metrics["score"]))]
+    assert shown["final/oracle"] == [(step, pytest.approx(metrics["oracle"])) for step in (0, 6)]
+    events = EventAccumulator(str(directory.path))
+    events.Reload()
+    assert "figures/training_curves" in events.Tags()["images"]
+    assert "_hparams_/experiment" in events.summary_metadata
+    header = (directory.path / "progress.csv").read_text().splitlines()[0].split(",")
+    assert header[0] == "update"
+    assert header[1].startswith("eval/")  # the validation before the first update comes first
+
+
 def test_the_saved_agent_scores_the_same(quick: Settings) -> None:
     config = quick()
     directory = run(config)
