@@ -31,8 +31,8 @@ class PublishedGRU(Network[PublishedGRUState]):
         q = sigmoid(U_q u + W_q h + b_q)
         c = f(U u + W (q * h) + b)
 
-    The gate of torch's GRU acts on W h + b in place of h, and `gru` of this suite has a readout of two layers.
-    All of the state is activity.
+    The gate of torch's GRU acts on W h + b in place of h, and `gru` of this suite has a readout of two
+    layers. All of the state is activity.
 
     Args:
         input_size: Length of an observation.
