@@ -35,7 +35,7 @@ def small(agent: str = "gru", task: Any = ENV, **arguments: Any) -> NetworkAgent
 
 
 def checkpointer(path: Path) -> Checkpointer:
-    return Checkpointer(path, History(), 1, StopRequest())
+    return Checkpointer(path, History(), 1, last=2, stop=StopRequest())
 
 
 @pytest.fixture(scope="module")
