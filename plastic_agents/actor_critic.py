@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from plastic_agents.gradient import GradientConfig, GradientLearner
 from plastic_agents.learner import Streams
 from plastic_agents.networks.base import Network, Recording
 from plastic_agents.sampling import gumbel
+from plastic_envs.arguments import Range, Share
 from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
@@ -39,32 +40,25 @@ class ActorCriticConfig(GradientConfig):
             itself throughout.
     """
 
-    updates: int = 2600
-    evaluate_every: int = 100
-    validation_episodes: int = 200
-    learning_rate: float = 1e-3
-    final_rate_fraction: float = 0.05
-    max_grad_norm: float = 2.0
-    epsilon: float = 1e-6
-    discount: float = 0.9
+    updates: Count = 2600
+    evaluate_every: Interval = 100
+    validation_episodes: BatchSize = 200
+    learning_rate: Rate = 1e-3
+    final_rate_fraction: Share = 0.05
+    max_grad_norm: Annotated[float, Range(1e-30, infinite=True)] = 2.0
+    epsilon: Rate = 1e-6
+    discount: Share = 0.9
     credit: Literal["response", "all"] = "response"
-    scored_weight: float = 3.0
-    value_weight: float = 0.1
-    concentration_weight: float = 0.1
-    fast_weight_penalty: float = 1e-4
-    curriculum: tuple[tuple[int, dict[str, Any]], ...] = ()
+    scored_weight: Factor = 3.0
+    value_weight: Factor = 0.1
+    concentration_weight: Factor = 0.1
+    fast_weight_penalty: Factor = 1e-4
+    curriculum: tuple[tuple[Count, dict[str, Any]], ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"discount={self.discount}: expected a share, 0 to 1.")
-        if self.credit not in ("response", "all"):
-            raise ValueError(f"credit={self.credit!r}: expected 'response' or 'all'.")
-        for name in ("scored_weight", "value_weight", "concentration_weight", "fast_weight_penalty"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more.")
         firsts = [first for first, _ in self.curriculum]
-        if firsts != sorted(set(firsts)) or min(firsts, default=0) < 0:
+        if firsts != sorted(set(firsts)):
             raise ValueError(f"curriculum starts at updates {firsts}: expected ascending numbers from 0 on.")
 
 

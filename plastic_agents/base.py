@@ -37,17 +37,25 @@ __all__ = ["Agent", "NetworkAgent", "PlayState", "header", "resolve_device"]
 _ROWS_AT_ONCE, _STEPS_AT_ONCE = 100, 400_000
 
 
-def resolve_device(device: str) -> torch.device:
-    """The torch device of "auto" (CUDA where there is one), "cpu" or "cuda".
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device of "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:<number>".
 
     Raises:
-        ValueError: If CUDA is asked for and there is none.
+        ValueError: If it is another, or one that this machine lacks.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r}: this machine has no CUDA device; use 'cpu' or 'auto'.")
-    return torch.device(device)
+    name = str(device)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise ValueError(f"device={device!r}: expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(number or 0) >= count:
+        raise ValueError(
+            f"device={device!r}: this machine has {count or 'no'} CUDA device{'s' * (count > 1)}; use 'cpu' or "
+            "'auto'."
+        )
+    return torch.device(name)
 
 
 class Agent(ABC):

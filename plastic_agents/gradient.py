@@ -10,12 +10,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TYPE_CHECKING, TypeVar
 
 import torch
 
-from plastic_agents.learner import Learner, LearnerConfig
+from plastic_agents.learner import Count, Factor, Interval, Learner, LearnerConfig, Rate
 from plastic_agents.partial import PartialTraining
+from plastic_envs.arguments import Range, Share
 from plastic_envs.core import Task
 
 if TYPE_CHECKING:
@@ -50,45 +51,21 @@ class GradientConfig(LearnerConfig):
         stop_after: Updates before which it is not stopped.
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: Rate = 1e-2
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
-    final_rate_fraction: float = 0.02
-    max_grad_norm: float = 1.0
-    weight_decay: float = 0.0
-    epsilon: float = 1e-8
-    burn_in: int = 0
-    plateau_factor: float = 0.95
-    plateau_patience: int = 30
-    least_rate: float = 1e-8
-    weight_penalty: float = 0.0
+    final_rate_fraction: Share = 0.02
+    max_grad_norm: Annotated[float, Range(1e-30, infinite=True)] = 1.0
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.0
+    epsilon: Rate = 1e-8
+    burn_in: Count = 0
+    plateau_factor: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.95
+    plateau_patience: Count = 30
+    least_rate: Annotated[float, Range(0, 1000)] = 1e-8
+    weight_penalty: Factor = 0.0
     trained: tuple[str, ...] = ()
     stop_score: float | None = None
-    stop_evaluations: int = 1
-    stop_after: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.burn_in < 0:
-            raise ValueError(f"burn_in={self.burn_in}: expected 0 (none) or more updates.")
-        for name in ("learning_rate", "max_grad_norm", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
-        if self.schedule not in ("cosine", "constant", "plateau"):
-            raise ValueError(f"schedule={self.schedule!r}: expected 'cosine', 'constant' or 'plateau'.")
-        if not 0.0 < self.plateau_factor < 1.0 or self.plateau_patience < 0:
-            raise ValueError(
-                f"plateau_factor={self.plateau_factor}, plateau_patience={self.plateau_patience}: expected a "
-                "share between 0 and 1, and 0 or more evaluations."
-            )
-        for name in ("least_rate", "weight_penalty"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more.")
-        if self.stop_evaluations < 1 or self.stop_after < 0:
-            raise ValueError(
-                f"stop_evaluations={self.stop_evaluations}, stop_after={self.stop_after}: expected at least "
-                "1, and 0 or more updates."
-            )
-        object.__setattr__(self, "trained", tuple(self.trained))
+    stop_evaluations: Interval = 1
+    stop_after: Count = 0
 
     def rate_at(self, progress: float) -> float:
         """Learning rate after a share `progress` (0 to 1) of a call; of a plateau schedule, the first."""

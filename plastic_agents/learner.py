@@ -13,11 +13,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 
+from plastic_envs.arguments import Range, check_fields
 from plastic_envs.core import Episodes, Task, scalars
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ class Streams:
         return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
 
 
+Count = Annotated[int, Range(0, 10**9)]
+Interval = Annotated[int, Range(1, 10**9)]
+BatchSize = Annotated[int, Range(1, 2**16)]
+Factor = Annotated[float, Range(0, 1e6)]
+Rate = Annotated[float, Range(1e-30, 1000)]
+
+
 @dataclass(frozen=True)
 class LearnerConfig:
     """Settings that every learner has.
@@ -81,19 +89,15 @@ class LearnerConfig:
             chosen by it.
     """
 
-    updates: int = 500
-    batch_size: int = 32
-    evaluate_every: int = 50
-    validation_episodes: int = 64
-    log_every: int = 10
+    updates: Count = 500
+    batch_size: BatchSize = 32
+    evaluate_every: Interval = 50
+    validation_episodes: BatchSize = 64
+    log_every: Interval = 10
     watch_test: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "evaluate_every", "validation_episodes", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1.")
-        if self.updates < 0:
-            raise ValueError(f"updates={self.updates}: expected 0 (no training) or more.")
+        check_fields(self)
 
 
 class Callback(Protocol):

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from plastic_agents.analysis.subspaces import Moments, moved_readout, subspaces
 from plastic_agents.functional.leaky_softplus import Costs, FloatArray
 from plastic_agents.learner import Learner, LearnerConfig, Streams
 from plastic_agents.trial_engines import CompiledEngine, StepSettings, Trial, TrialEngine, engine_for
+from plastic_envs.arguments import Positive, Range
 from plastic_envs.core import Task
 
 if TYPE_CHECKING:
@@ -68,44 +69,30 @@ class ProblemSequenceConfig(LearnerConfig):
         num_before: Problems before the perturbed ones.
     """
 
-    updates: int = 1001
-    batch_size: int = 1
-    log_every: int = 1
-    learning_rate: float = 1e-4
-    beta1: float = 0.3
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    max_grad_norm: float = 1.0
-    criterion: float = 0.005
-    window: int = 50
-    max_trials: int = 20_000
-    rate_cost: float = 0.0005
-    input_cost: float = 0.0001
-    readout_cost: float = 0.1
-    recurrent_cost: float = 0.001
-    num_singular: int = 10
+    updates: Count = 1001
+    batch_size: Annotated[int, Range(1, 1)] = 1
+    log_every: Interval = 1
+    learning_rate: Rate = 1e-4
+    beta1: Annotated[float, Range(0, 1, open_high=True)] = 0.3
+    beta2: Annotated[float, Range(0, 1, open_high=True)] = 0.999
+    epsilon: Rate = 1e-8
+    max_grad_norm: Annotated[float, Range(1e-30, infinite=True)] = 1.0
+    criterion: Positive = 0.005
+    window: Interval = 50
+    max_trials: Interval = 20_000
+    rate_cost: Factor = 0.0005
+    input_cost: Factor = 0.0001
+    readout_cost: Factor = 0.1
+    recurrent_cost: Factor = 0.001
+    num_singular: Interval = 10
     perturbation: Literal["none", "control", "stimulus", "decision"] = "none"
-    num_before: int = 50
+    num_before: Interval = 50
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size != 1:
+        if self.window >= self.max_trials:
             raise ValueError(
-                f"batch_size={self.batch_size}: expected 1; this learner takes a step after every trial."
-            )
-        for name in ("learning_rate", "epsilon", "max_grad_norm", "criterion"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"beta1={self.beta1}, beta2={self.beta2}: expected at least 0 and below 1.")
-        if not 1 <= self.window < self.max_trials:
-            raise ValueError(
-                f"window={self.window}, max_trials={self.max_trials}: expected at least 1, and more trials "
-                "than the window has."
-            )
-        if self.num_singular < 1 or self.num_before < 1:
-            raise ValueError(
-                f"num_singular={self.num_singular}, num_before={self.num_before}: expected at least 1."
+                f"window={self.window}, max_trials={self.max_trials}: expected more trials than the window has."
             )
 
     def settings(self, num_units: int) -> StepSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from plastic_agents.gradient import GradientConfig, GradientLearner
 from plastic_agents.learner import Streams
 from plastic_envs.actions import clip_actions
+from plastic_envs.arguments import Share
 from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
@@ -39,22 +40,11 @@ class SupervisedConfig(GradientConfig):
         one_component_per_batch: Draw one component for all episodes of an update, instead of one for each.
     """
 
-    activity_penalty: float = 0.0
+    activity_penalty: Factor = 0.0
     loss_mean: Literal["weights", "entries"] = "weights"
     mixture: Literal["task", "errors"] = "task"
-    mixture_floor: float = 0.0
+    mixture_floor: Share = 0.0
     one_component_per_batch: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.activity_penalty < 0:
-            raise ValueError(f"activity_penalty={self.activity_penalty}: expected 0 or more.")
-        for name, allowed in (("loss_mean", ("weights", "entries")), ("mixture", ("task", "errors"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose {' or '.join(map(repr, allowed))}.")
-        if not 0.0 <= self.mixture_floor <= 1.0:
-            raise ValueError(f"mixture_floor={self.mixture_floor}: expected a share, 0 to 1.")
-
 
 def supervised_loss(
     outputs: torch.Tensor,

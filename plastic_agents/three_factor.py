@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from gymnasium import spaces
 from plastic_agents.functional.three_factor import RULES, Constants, run_trial
 from plastic_agents.learner import Learner, LearnerConfig, Streams
 from plastic_agents.networks.three_factor import START_RATE, NoisyRates, rate_step
+from plastic_envs.arguments import Range, Words
 from plastic_envs.core import Episodes, Task
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ __all__ = ["ThreeFactorConfig", "ThreeFactorLearner"]
 _QUIET_SHARE = 0.25  # of an episode, at most, in which nothing is learned
 _STEPWISE_RATE, _STEPWISE_DECODER_RATE = 0.5, 4.0
 _ANNEALED_TO = 0.01  # of the rate at the start, as published
+
+
+TimeConstant = Annotated[float, Range(1e-6, 1e9)]
 
 
 @dataclass(frozen=True)
@@ -53,35 +57,23 @@ class ThreeFactorConfig(LearnerConfig):
             are not used.
     """
 
-    updates: int = 260
-    batch_size: int = 50
-    evaluate_every: int = 10
-    validation_episodes: int = 24
-    log_every: int = 1
-    rule: str = "three-factor"
-    rate: float | None = None
-    decoder_rate: float | None = None
-    decay: float = 1.0
-    cost_l1: float = 0.0
-    cost_l2: float = 0.0
+    updates: Count = 260
+    batch_size: BatchSize = 50
+    evaluate_every: Interval = 10
+    validation_episodes: BatchSize = 24
+    log_every: Interval = 1
+    rule: Annotated[str, Words(RULES)] = "three-factor"
+    rate: Annotated[float, Range(0, 1000)] | None = None
+    decoder_rate: Annotated[float, Range(0, 1000)] | None = None
+    decay: Factor = 1.0
+    cost_l1: Factor = 0.0
+    cost_l2: Factor = 0.0
     reward_baseline: bool = False
-    anneal_time: float = 0.0
-    quiet_time: float = 40.0
-    mean_time: float = 20 / 3
-    trace_time: float = 1.0
-    exploration: float = 0.2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rule not in RULES:
-            raise ValueError(f"rule={self.rule!r}: expected one of {RULES}.")
-        for name in ("rate", "decoder_rate", "decay", "cost_l1", "cost_l2", "anneal_time", "quiet_time"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"{name}={value}: expected 0 or more.")
-        for name in ("mean_time", "trace_time", "exploration"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number.")
+    anneal_time: Annotated[float, Range(0, 1e12)] = 0.0
+    quiet_time: Annotated[float, Range(0, 1e12)] = 40.0
+    mean_time: TimeConstant = 20 / 3
+    trace_time: TimeConstant = 1.0
+    exploration: Annotated[float, Range(1e-6, 1000)] = 0.2
 
 
 class ThreeFactorLearner(Learner[ThreeFactorConfig]):

@@ -108,7 +108,7 @@ class Words:
 Seed = Annotated[int, Range(0, 2**63 - 1)]
 """Seed of random numbers."""
 
-Size = Annotated[int, Range(1, 16_384)]
+Size = Annotated[int, Range(1, 8192)]
 """Number of units, or entries, along one side of a weight matrix."""
 
 Share = Annotated[float, Range(0, 1)]

@@ -73,7 +73,7 @@ class EvidenceIntegration(Task):
         num_classes: Annotated[int, Range(2, 3)] = 3,
         num_tokens: Annotated[int, Range(2, 500)] = 20,
         num_delay: Annotated[int, Range(0, 100_000)] = 0,
-        token_size: Annotated[int, Range(8, 16_384)] = 50,
+        token_size: Annotated[int, Range(8, 8192)] = 50,
         token_seed: Seed = 0,
     ) -> None:
         check_size(

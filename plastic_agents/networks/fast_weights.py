@@ -18,7 +18,7 @@ There are two ways to form keys:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from plastic_agents.functional.fast_weights import associate, associate_loop
 from plastic_agents.networks.base import Network, recall
+from plastic_envs.arguments import Range, Size, check_size, checked
 
 __all__ = ["Binding", "BoundFastWeights", "BoundState", "FreeFastWeights", "FreeState"]
 
@@ -109,19 +110,18 @@ class BoundFastWeights(Network[BoundState]):
 
     fast_weights: ClassVar[tuple[str, ...]] = ("cue_memory", "field_memories", "seen")
 
+    @checked
     def __init__(
         self,
         input_size: int,
         num_outputs: int,
         binding: Binding,
-        key_size: int = 64,
-        hidden_size: int = 16,
-        path: str = "fast",
-        chunk: int = 64,
+        key_size: Size = 64,
+        hidden_size: Size = 16,
+        path: Literal["fast", "loop"] = "fast",
+        chunk: Annotated[int, Range(1, 4096)] = 64,
     ) -> None:
         super().__init__()
-        if path not in ("fast", "loop"):
-            raise ValueError(f"path={path!r}: expected 'fast' or 'loop'.")
         self.num_candidates = binding.outcome.stop - binding.outcome.start
         if num_outputs < self.num_candidates:
             raise ValueError(
@@ -268,27 +268,29 @@ class FreeFastWeights(Network[FreeState]):
 
     fast_weights: ClassVar[tuple[str, ...]] = ("memory",)
 
+    @checked
     def __init__(
         self,
         input_size: int,
         num_outputs: int,
-        key_size: int = 64,
-        value_size: int = 32,
-        hidden_size: int = 64,
-        window: int = 3,
-        path: str = "fast",
-        chunk: int = 64,
+        key_size: Size = 64,
+        value_size: Size = 32,
+        hidden_size: Size = 64,
+        window: Annotated[int, Range(1, 1000)] = 3,
+        path: Literal["fast", "loop"] = "fast",
+        chunk: Annotated[int, Range(1, 4096)] = 64,
         keep_activity: bool = False,
     ) -> None:
         super().__init__()
-        if path not in ("fast", "loop"):
-            raise ValueError(f"path={path!r}: expected 'fast' or 'loop'.")
-        if window < 1:
-            raise ValueError(f"window={window}: expected at least 1, the current observation.")
         self.input_size, self.num_outputs, self.num_features = input_size, num_outputs, hidden_size
         self.key_size, self.value_size, self.window = key_size, value_size, window
         self.path, self.chunk, self.keep_activity = path, chunk, keep_activity
         size = window * input_size
+        num_weights = size * (4 * key_size + value_size + hidden_size) + value_size * hidden_size
+        check_size(
+            4 * num_weights, "the network", window=window, key_size=key_size, value_size=value_size,
+            hidden_size=hidden_size,
+        )  # fmt: skip
         self.write_keys = nn.Linear(size, 2 * key_size)
         self.read_keys = nn.Linear(size, 2 * key_size)
         self.values = nn.Linear(size, value_size)

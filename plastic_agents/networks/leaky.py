@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import nn
@@ -10,7 +10,8 @@ from torch import nn
 from plastic_agents.functional.activations import activation as activation_named
 from plastic_agents.functional.leaky import leaky_rates
 from plastic_agents.networks.base import Network, in_stretches
-from plastic_agents.networks.initial import initialise, initialise_vector
+from plastic_agents.networks.initial import INITIALISATIONS, initialise, initialise_vector
+from plastic_envs.arguments import Range, Size, Words, checked
 
 __all__ = ["LeakyRNN", "LeakyState"]
 
@@ -50,26 +51,20 @@ class LeakyRNN(Network[LeakyState]):
 
     readout: nn.Linear
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Size,
         num_outputs: int,
-        retention: float = 0.8,
+        retention: Annotated[float, Range(0, 1, open_high=True)] = 0.8,
         activation: str = "tanh",
-        recurrent_initialisation: str = "xavier",
-        recurrent_scale: float = 1.0,
+        recurrent_initialisation: Annotated[str, Words(INITIALISATIONS)] = "xavier",
+        recurrent_scale: Annotated[float, Range(-1000, 1000)] = 1.0,
         readout_bias: bool = False,
         keep_activity: bool = False,
     ) -> None:
         super().__init__()
-        if hidden_size < 1:
-            raise ValueError(f"hidden_size={hidden_size}: expected at least 1.")
-        if not 0.0 <= retention < 1.0:
-            raise ValueError(
-                f"retention={retention}: expected 0 or more and less than 1, the share of activity "
-                "kept per step (1 - dt / tau)."
-            )
         activation_named(activation)
         self.num_features, self.num_outputs, self.keep_activity = hidden_size, num_outputs, keep_activity
         self.retention, self.activation = retention, activation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 
 from plastic_agents.functional.leaky_softplus import Dynamics, Weights, leaky_softplus, views
 from plastic_agents.networks.base import Network, in_stretches
+from plastic_envs.arguments import Range, Size, checked
 from plastic_envs.streams import RowStreams
 
 __all__ = ["LeakySoftplus", "LeakySoftplusState"]
@@ -53,26 +54,17 @@ class LeakySoftplus(Network[LeakySoftplusState]):
     readout: nn.Linear
     fast_weights = ("noise_key", "step")  # not weights, but no activity either
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        num_units: int,
+        num_units: Size,
         num_outputs: int,
-        leak: float = 0.2,
-        noise: float = 0.05,
-        noise_time: float = 0.02,
+        leak: Annotated[float, Range(1e-9, 1)] = 0.2,
+        noise: Annotated[float, Range(0, 1000)] = 0.05,
+        noise_time: Annotated[float, Range(1e-6, 1e6)] = 0.02,
     ) -> None:
         super().__init__()
-        if num_units < 1:
-            raise ValueError(f"num_units={num_units}: expected at least 1.")
-        if not 0.0 < leak <= 1.0:
-            raise ValueError(
-                f"leak={leak}: expected a step above 0 and of at most 1 time constant; take shorter steps."
-            )
-        if noise < 0 or noise_time <= 0:
-            raise ValueError(
-                f"noise={noise}, noise_time={noise_time}: expected 0 or more, and a positive time."
-            )
         self.input_size, self.num_features, self.num_outputs = input_size, num_units, num_outputs
         self.dynamics = Dynamics.of(leak, noise, noise_time)
         self.inputs = nn.Parameter(torch.randn(input_size, num_units) * input_size**-0.5)

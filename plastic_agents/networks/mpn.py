@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -12,10 +12,12 @@ from torch import nn
 from plastic_agents.functional.activations import activation as activation_named
 from plastic_agents.functional.mpn import Rule, Synapses, run, run_loop, step
 from plastic_agents.networks.base import Network
-from plastic_agents.networks.initial import initialise, initialise_vector
+from plastic_agents.networks.initial import INITIALISATIONS, initialise, initialise_vector
+from plastic_envs.arguments import Positive, Range, Size, Words, check_size, checked
 
 __all__ = ["MPN", "MPNLayer", "MPNState", "MPNStep"]
 
+Bound = Annotated[float, Range(infinite=True)]
 RateShape = Literal["scalar", "pre_vector", "post_vector", "matrix"]
 
 
@@ -66,37 +68,32 @@ class MPNLayer(nn.Module):
     decay: torch.Tensor
     frozen: torch.Tensor | None
 
+    @checked
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: Size,
+        out_features: Size,
         *,
         plasticity: Literal["multiplicative", "additive"] = "multiplicative",
         update: Literal["associative", "presynaptic", "oja"] = "associative",
-        bounds: tuple[float, float] | None = (-1.0, 1.0),
+        bounds: tuple[Bound, Bound] | None = (-1.0, 1.0),
         squash: str = "linear",
         activation: str = "tanh",
-        eta: float | Literal["gaussian", "uniform"] | None = None,
+        eta: Annotated[float, Range(-1000, 1000)] | Literal["gaussian", "uniform"] | None = None,
         eta_shape: RateShape = "scalar",
         eta_trained: bool = True,
-        lambda_max: float | None = None,
-        m_time_scale_ms: float | None = None,
-        dt_ms: float = 40.0,
+        lambda_max: Annotated[float, Range(0, 1, open_low=True)] | None = None,
+        m_time_scale_ms: Positive | None = None,
+        dt_ms: Positive = 40.0,
         lambda_shape: RateShape = "scalar",
         lambda_trained: bool = False,
-        initialisation: str = "xavier",
+        initialisation: Annotated[str, Words(INITIALISATIONS)] = "xavier",
         bias: bool = True,
         weight_trained: bool = True,
         recurrent: bool = False,
         path: Literal["fast", "loop"] = "fast",
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if size < 1:
-                raise ValueError(f"{name}={size}: expected at least 1.")
-        if path not in ("fast", "loop"):
-            raise ValueError(f"path={path!r}: choose 'fast' or 'loop'.")
-        bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         self.rule = Rule(plasticity, update, bounds, squash, activation)
         self.in_features, self.out_features, self.path = in_features, out_features, path
         self.lambda_max = _lambda_max(lambda_max, m_time_scale_ms, dt_ms)
@@ -211,10 +208,6 @@ def _lambda_max(given: float | None, time_scale: float | None, dt: float) -> flo
         return 1.0 - dt / time_scale
     if given is None:
         return 0.95
-    if not 0.0 < given <= 1.0:
-        raise ValueError(
-            f"lambda_max={given}: expected more than 0 and at most 1, the share of M kept per step."
-        )
     return given
 
 
@@ -276,15 +269,16 @@ class MPN(Network[MPNState]):
     fast_weights: ClassVar[tuple[str, ...]] = ("modulation",)
     readout: nn.Linear
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Size,
         num_outputs: int,
-        depth: int = 1,
-        embedding_size: int | None = None,
+        depth: Annotated[int, Range(1, 100)] = 1,
+        embedding_size: Annotated[int, Range(0, 8192)] | None = None,
         embedding_bias: bool = False,
-        embedding_initialisation: str = "xavier",
+        embedding_initialisation: Annotated[str, Words(INITIALISATIONS)] = "xavier",
         embedding_trained: bool = True,
         readout: Literal["trained", "random", "orthogonal"] = "trained",
         readout_bias: bool = False,
@@ -293,16 +287,11 @@ class MPN(Network[MPNState]):
         **layer: Any,
     ) -> None:
         super().__init__()
-        for name, size, least in (("hidden_size", hidden_size, 1), ("depth", depth, 1)):
-            if size < least:
-                raise ValueError(f"{name}={size}: expected at least {least}.")
-        if embedding_size is not None and embedding_size < 0:
-            raise ValueError(f"embedding_size={embedding_size}: expected 0 (no embedding) or more units.")
-        if readout not in ("trained", "random", "orthogonal"):
-            raise ValueError(f"readout={readout!r}: choose 'trained', 'random' or 'orthogonal'.")
         self.num_features, self.num_outputs = hidden_size, num_outputs
         self.keep_activity = keep_activity
         size = hidden_size if embedding_size is None else embedding_size
+        num_weights = input_size * size + hidden_size * ((size or input_size) + (depth - 1) * hidden_size)
+        check_size(4 * num_weights, "the network", depth=depth, hidden_size=hidden_size, embedding_size=size)
         self.embedding: nn.Linear | None = None
         self._f = activation
         if size > 0:

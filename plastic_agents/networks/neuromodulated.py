@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from plastic_agents.functional.neuromodulated import (
 )
 from plastic_agents.functional.trials import TRIAL_STEPS, TrialTape, end_trace
 from plastic_agents.networks.base import Network, Recording, Stream
+from plastic_envs.arguments import Range, Size, checked
 
 __all__ = ["Neuromodulated", "NeuromodulatedStream", "published_weights"]
 
@@ -64,31 +65,22 @@ class Neuromodulated(Network[PlasticState]):
     fast_weights: ClassVar[tuple[str, ...]] = ("weights",)
     value: nn.Module
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Size,
         num_outputs: int,
         plasticity: Literal["connection", "unit", "one"] = "connection",
-        clip: float = CLIP,
+        clip: Annotated[float, Range(1e-6, 1e6)] = CLIP,
         path: Literal["fast", "loop"] = "fast",
         keep_activity: bool = False,
-        trace_rate: float = 0.7,
-        plasticity_range: float = 0.01,
+        trace_rate: Annotated[float, Range(-10, 10)] = 0.7,
+        plasticity_range: Annotated[float, Range(0, 1000)] = 0.01,
     ) -> None:
         super().__init__()
         n = hidden_size
-        if n < 1:
-            raise ValueError(f"hidden_size={n}: needs at least 1 unit.")
         shapes = {"connection": (n, n), "unit": (n, 1), "one": (1, 1)}
-        if plasticity not in shapes:
-            raise ValueError(f"plasticity={plasticity!r}: choose one of {', '.join(map(repr, shapes))}.")
-        if not clip > 0:
-            raise ValueError(
-                f"clip={clip}: expected a positive number, the largest size of a plastic weight."
-            )
-        if path not in ("fast", "loop"):
-            raise ValueError(f"path={path!r}: choose 'fast' or 'loop'.")
         self.input_size, self.num_features, self.num_outputs = input_size, n, num_outputs
         self.clip, self.path, self.keep_activity = clip, path, keep_activity
         self.encode = nn.Linear(input_size, n)

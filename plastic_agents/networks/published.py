@@ -7,7 +7,7 @@ starts at random. Only the association shown is written: cue to outcome, never b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from plastic_agents.functional.normalised_hebb import EPS, normalised_hebbian
 from plastic_agents.networks.base import Network, published_decoder
+from plastic_envs.arguments import Range, Size, checked
 
 __all__ = ["PublishedPlastic", "PublishedState"]
 
@@ -75,17 +76,18 @@ class PublishedPlastic(Network[PublishedState]):
 
     fast_weights: ClassVar[tuple[str, ...]] = ("weights",)
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Size,
         num_outputs: int,
         cue: Sequence[slice],
         outcome: slice,
         mode: slice | None = None,
         chained: bool = False,
         path: Literal["fast", "loop"] = "fast",
-        chunk: int = 48,
+        chunk: Annotated[int, Range(1, 4096)] = 48,
     ) -> None:
         super().__init__()
         self.cue = tuple(cue)
@@ -102,8 +104,6 @@ class PublishedPlastic(Network[PublishedState]):
             raise ValueError(
                 f"outcome={outcome}: in a chained task it must be the first cue field, {self.cue[0]}."
             )
-        if hidden_size < 1:
-            raise ValueError(f"hidden_size={hidden_size}: needs at least 1 unit.")
         self.cue_size = sum(part.stop - part.start for part in self.cue)
         self.num_features, self.num_outputs = hidden_size, num_outputs
         self.encode_cue = nn.Linear(self.cue_size + 2, hidden_size)  # W_c, b_c; mode bits last

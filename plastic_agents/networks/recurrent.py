@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import nn
 
 from plastic_agents.networks.base import Network, in_stretches, published_decoder, recall
+from plastic_envs.arguments import Range, Size, check_size, checked
 
 __all__ = ["RecurrentState", "TorchRecurrent"]
 
@@ -47,23 +48,22 @@ class TorchRecurrent(Network[RecurrentState]):
         keep_activity: Ignore resets of activity.
     """
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Size,
         num_outputs: int,
         cell: Literal["rnn", "gru", "lstm"] = "rnn",
-        history: int = 0,
+        history: Annotated[int, Range(0, 1000)] = 0,
         keep_activity: bool = False,
     ) -> None:
         super().__init__()
-        if cell not in _LAYERS:
-            raise ValueError(f"cell={cell!r}: choose one of {', '.join(map(repr, _LAYERS))}.")
-        if history < 0:
-            raise ValueError(f"history={history}: needs 0 or more earlier observations.")
         self.input_size, self.history, self.cell = input_size, history, cell
         self.keep_activity = keep_activity
         self.num_features, self.num_outputs = hidden_size, num_outputs
+        num_weights = 4 * hidden_size * ((1 + history) * input_size + hidden_size)
+        check_size(4 * num_weights, "the network", hidden_size=hidden_size, history=history)
         self.layer = _LAYERS[cell]((1 + history) * input_size, hidden_size)
         self.readout = published_decoder(hidden_size, num_outputs)
 

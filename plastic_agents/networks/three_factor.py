@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from torch import nn
 
 from plastic_agents.functional.three_factor import Constants, Weights, initial_weights, run_trial
 from plastic_agents.networks.base import Network, in_stretches
+from plastic_envs.arguments import Positive, Range, Size, checked
 from plastic_envs.streams import RowStreams
 
 __all__ = ["NoisyRateState", "NoisyRates", "RateReadout", "rate_step"]
@@ -78,28 +79,25 @@ class NoisyRates(Network[NoisyRateState]):
     readout: RateReadout
     fast_weights = ("noise_key", "step")  # not weights, but no activity either
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        num_units: int,
+        num_units: Size,
         num_outputs: int,
-        step_time: float = 0.01,
-        substeps: int = 1,
-        sigma: float = 0.2,
-        start_bias: float = 0.0,
-        gain: float = 1.0,
+        step_time: Positive = 0.01,
+        substeps: Annotated[int, Range(1, 10_000)] = 1,
+        sigma: Annotated[float, Range(0, 1000)] = 0.2,
+        start_bias: Annotated[float, Range(-1000, 1000)] = 0.0,
+        gain: Annotated[float, Range(-1e6, 1e6)] = 1.0,
         logistic: bool = False,
     ) -> None:
         super().__init__()
-        if num_units < 1 or substeps < 1:
-            raise ValueError(f"num_units={num_units}, substeps={substeps}: expected at least 1.")
-        if not 0 < step_time <= substeps:
+        if step_time > substeps:
             raise ValueError(
-                f"step_time={step_time}, substeps={substeps}: expected Euler steps above 0 and of at most "
+                f"step_time={step_time}, substeps={substeps}: expected Euler steps of at most "
                 "1 time constant; raise substeps."
             )
-        if sigma < 0:
-            raise ValueError(f"sigma={sigma}: expected 0 (no noise, so nothing to learn from) or more.")
         self.input_size, self.num_features, self.num_outputs = input_size, num_units, num_outputs
         self.step_time, self.substeps = step_time, substeps
         self.constants = Constants(dt=step_time / substeps, sigma=sigma)

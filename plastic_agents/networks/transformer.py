@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from plastic_agents.networks.base import Network, published_decoder, recall
+from plastic_envs.arguments import Range, Size, check_size, checked
 
 __all__ = ["CausalTransformer", "TransformerState"]
 
@@ -47,27 +48,29 @@ class CausalTransformer(Network[TransformerState]):
         keep_activity: Ignore resets of activity.
     """
 
+    @checked
     def __init__(
         self,
         input_size: int,
         num_outputs: int,
-        width: int = 64,
-        num_layers: int = 2,
-        num_heads: int = 4,
-        context: int = 256,
-        history: int = 0,
+        width: Size = 64,
+        num_layers: Annotated[int, Range(1, 100)] = 2,
+        num_heads: Annotated[int, Range(1, 1024)] = 4,
+        context: Annotated[int, Range(1, 100_000)] = 256,
+        history: Annotated[int, Range(0, 1000)] = 0,
         keep_activity: bool = False,
     ) -> None:
         super().__init__()
-        if num_layers < 1 or num_heads < 1 or width % (2 * num_heads):
+        if width % (2 * num_heads):
             raise ValueError(
-                f"width={width}, num_heads={num_heads}, num_layers={num_layers}: needs a layer and a "
+                f"width={width}, num_heads={num_heads}: expected a "
                 "width that is an even multiple of num_heads (rotary positions turn pairs of features)."
             )
-        if context < 1:
-            raise ValueError(f"context={context}: a step sees at least itself, 1.")
-        if history < 0:
-            raise ValueError(f"history={history}: needs 0 or more earlier observations.")
+        num_weights = 12 * num_layers * width**2 + (1 + history) * input_size * width
+        check_size(
+            4 * (num_weights + 2 * num_layers * context * width), "the network with one episode's memory",
+            num_layers=num_layers, width=width, context=context, history=history,
+        )  # fmt: skip
         self.input_size, self.history, self.context = input_size, history, context
         self.keep_activity = keep_activity
         self.num_features, self.num_outputs = width, num_outputs
