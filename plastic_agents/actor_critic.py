@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from plastic_agents.gradient import GradientConfig, GradientLearner
-from plastic_agents.learner import Streams
+from plastic_agents.learner import BatchSize, Count, Factor, Interval, Rate, Streams
 from plastic_agents.networks.base import Network, Recording
 from plastic_agents.sampling import gumbel
 from plastic_envs.arguments import Range, Share

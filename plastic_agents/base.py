@@ -52,8 +52,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and int(number or 0) >= count:
         raise ValueError(
-            f"device={device!r}: this machine has {count or 'no'} CUDA device{'s' * (count > 1)}; use 'cpu' or "
-            "'auto'."
+            f"device={device!r}: this machine has {count or 'no'} CUDA device{'s' * (count > 1)}; use 'cpu' "
+            "or 'auto'."
         )
     return torch.device(name)
 

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import torch
 
 from plastic_agents.analysis.subspaces import Moments, moved_readout, subspaces
 from plastic_agents.functional.leaky_softplus import Costs, FloatArray
-from plastic_agents.learner import Learner, LearnerConfig, Streams
+from plastic_agents.learner import BatchSize, Count, Factor, Interval, Learner, LearnerConfig, Rate, Streams
 from plastic_agents.trial_engines import CompiledEngine, StepSettings, Trial, TrialEngine, engine_for
 from plastic_envs.arguments import Positive, Range
 from plastic_envs.core import Task
@@ -70,7 +70,7 @@ class ProblemSequenceConfig(LearnerConfig):
     """
 
     updates: Count = 1001
-    batch_size: Annotated[int, Range(1, 1)] = 1
+    batch_size: BatchSize = 1
     log_every: Interval = 1
     learning_rate: Rate = 1e-4
     beta1: Annotated[float, Range(0, 1, open_high=True)] = 0.3
@@ -90,9 +90,14 @@ class ProblemSequenceConfig(LearnerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.batch_size != 1:
+            raise ValueError(
+                f"batch_size={self.batch_size}: expected 1; this learner takes a step after every trial."
+            )
         if self.window >= self.max_trials:
             raise ValueError(
-                f"window={self.window}, max_trials={self.max_trials}: expected more trials than the window has."
+                f"window={self.window}, max_trials={self.max_trials}: expected more trials than the "
+                "window has."
             )
 
     def settings(self, num_units: int) -> StepSettings:

@@ -19,7 +19,7 @@ from plastic_agents.networks.base import Network
 from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
 from plastic_agents.networks.leaky import LeakyRNN
 from plastic_agents.networks.leaky_softplus import LeakySoftplus
-from plastic_agents.networks.mpn import MPN
+from plastic_agents.networks.mpn import MPN, MPNLayer
 from plastic_agents.networks.neuromodulated import Neuromodulated, published_weights
 from plastic_agents.networks.published import PublishedPlastic
 from plastic_agents.networks.published_gru import PublishedGRU
@@ -30,7 +30,7 @@ from plastic_agents.policy_agent import PolicyAgent
 from plastic_agents.problem_sequence import ProblemSequenceLearner
 from plastic_agents.supervised import SupervisedLearner
 from plastic_agents.three_factor import ThreeFactorLearner
-from plastic_envs.arguments import unknown_name
+from plastic_envs.arguments import Seed, check_argument, check_size, unknown_name, unknown_names
 from plastic_envs.core import Association, Task
 from plastic_envs.registration import make_task
 
@@ -64,6 +64,7 @@ class AgentSpec:
         method: Name in `LEARNERS` of the learner it is trained with unless another is asked for.
         kind: "network", or which policy an agent without a network plays.
         foreign: A format of others' files that `load` reads as this agent.
+        networks: Classes whose arguments `build` passes on; none: `build` names all that it takes.
     """
 
     description: str
@@ -73,6 +74,22 @@ class AgentSpec:
     method: str = "supervised"
     kind: Literal["network", "oracle", "random"] = "network"
     foreign: Foreign | None = None
+    networks: tuple[type[Any], ...] = ()
+
+    def accepted(self) -> set[str] | None:
+        """Names of the network's arguments that `make` takes; None: `build` alone knows."""
+        assert self.build is not None
+        takes = [p for f in (self.build, *self.networks) for p in inspect.signature(f).parameters.values()]
+        if not self.networks and any(p.kind is p.VAR_KEYWORD for p in takes):
+            return None
+        return {p.name for p in takes if p.kind is not p.VAR_KEYWORD} - _FROM_TASK
+
+
+# Arguments of networks that follow from the task.
+_FROM_TASK = {
+    "task", "input_size", "num_outputs", "in_features", "out_features", "binding", "cue", "outcome",
+    "chained",
+}  # fmt: skip
 
 
 def _num_outputs(task: Task) -> int:
@@ -151,7 +168,10 @@ def _noisy_rates(task: Task, num_units: int | None = None, **arguments: Any) -> 
         settings |= {"start_bias": 0.7, "gain": 100.0, "logistic": True}
     units = {"squared_error": 40, "log_likelihood": 25}.get(task.objective or "", 64)
     return NoisyRates(
-        task.observation_space.shape[0], num_units or units, _num_outputs(task), **{**settings, **arguments}
+        task.observation_space.shape[0],
+        units if num_units is None else num_units,
+        _num_outputs(task),
+        **{**settings, **arguments},
     )
 
 
@@ -200,10 +220,12 @@ AGENTS: dict[str, AgentSpec] = {
     "plastic": AgentSpec(
         "fast weights with delta-rule writes; one layer, for any task",
         _fast_weights,
+        networks=(BoundFastWeights, FreeFastWeights),
     ),
     "plastic-published": AgentSpec(
         "the published graph-walk network: row-normalised Hebbian fast weights from a random start",
         _published,
+        networks=(PublishedPlastic,),
         learner={"learning_rate": 5e-3, "updates": 900},
     ),
     "rnn": AgentSpec("Elman network with the published read-out", _recurrent, {"cell": "rnn"}, _SLOW),
@@ -216,27 +238,35 @@ AGENTS: dict[str, AgentSpec] = {
     "lstm": AgentSpec(
         "long short-term memory with the published read-out", _recurrent, {"cell": "lstm"}, _SLOW
     ),
-    "transformer": AgentSpec("small causal transformer", _transformer, learner=_SLOW),
+    "transformer": AgentSpec(
+        "small causal transformer", _transformer, networks=(CausalTransformer,), learner=_SLOW
+    ),
     "three-factor": AgentSpec(
         "noisy rates that learn by reward-modulated Hebbian plasticity, without back-propagation",
         _noisy_rates,
+        networks=(NoisyRates,),
         method="three-factor",
     ),
     "neuromodulated": AgentSpec(
         "recurrent network that rewrites its weights when its own modulator says so, meta-trained on reward",
         _neuromodulated,
+        networks=(Neuromodulated,),
         method="actor-critic",
         foreign=Foreign(_published_neuromodulated, "TransitiveInference-v0"),
     ),
     "mpn": AgentSpec(
         "multi-plasticity network: no recurrence, every synapse changes with what passes through it",
         _mpn,
+        networks=(MPN, MPNLayer),
         learner={"learning_rate": 5e-3},
     ),
-    "leaky-rnn": AgentSpec("leaky recurrent network with a linear read-out", _leaky_rnn, learner=_SLOW),
+    "leaky-rnn": AgentSpec(
+        "leaky recurrent network with a linear read-out", _leaky_rnn, networks=(LeakyRNN,), learner=_SLOW
+    ),
     "leaky-softplus": AgentSpec(
         "leaky rate network with noise and a learned initial state; learns by gradient only",
         _leaky_softplus,
+        networks=(LeakySoftplus,),
         learner=_SLOW,
     ),
     "oracle": AgentSpec("the task's named ideal observer", kind="oracle"),
@@ -296,6 +326,8 @@ def make(
         ValueError: On an unknown name, or an agent that cannot play the task.
         TypeError: On an argument that the network does not take.
     """
+    seed = check_argument("seed", seed, Seed)
+    arguments = {key: check_argument(key, value, Any) for key, value in arguments.items()}
     spec = _spec(name)
     if not isinstance(task, Task):
         task = make_task(task)
@@ -309,7 +341,7 @@ def make(
         changed = {**learner_defaults(name, method), **(learner or {})}
         known = {f.name for f in fields(how.Config)}
         if unknown := sorted(set(changed) - known):
-            raise ValueError(f"unknown settings {unknown} for the learner; it has {sorted(known)}.")
+            raise ValueError(f"learner: {unknown_names(unknown, known)}")
         learner = replace(how.Config(), **changed)
     elif not isinstance(learner, how.Config):
         raise TypeError(f"{type(learner).__name__} given for {how.__name__}; expected {how.Config.__name__}.")
@@ -321,20 +353,20 @@ def make(
         torch.manual_seed(seed)
         network = _built(name, spec, task, arguments)
         how.complete(network)
-    return NetworkAgent(name, task, seed, network, how(learner, task, seed), arguments, place, method)
+    agent = NetworkAgent(name, task, seed, network, how(learner, task, seed), arguments, place, method)
+    check_size(
+        4 * agent.num_parameters()["fast"] * learner.batch_size, "what the network remembers of a batch",
+        batch_size=learner.batch_size, **arguments,
+    )  # fmt: skip
+    return agent
 
 
 def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any]) -> Network[Any]:
     assert spec.build is not None
-    try:
-        return spec.build(task, **{**spec.arguments, **arguments})
-    except TypeError as error:
-        if arguments and "unexpected keyword" in str(error):
-            accepted = sorted(set(inspect.signature(spec.build).parameters) - {"task", "arguments"})
-            raise TypeError(
-                f"agent {name!r}: {error}. Beside the network's own options it takes {accepted}."
-            ) from error
-        raise
+    accepted = spec.accepted()
+    if accepted is not None and (unknown := [key for key in arguments if key not in accepted]):
+        raise TypeError(f"agent {name!r}: {unknown_names(unknown, accepted)}")
+    return spec.build(task, **{**spec.arguments, **arguments})
 
 
 def network_shapes(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from plastic_agents.gradient import GradientConfig, GradientLearner
-from plastic_agents.learner import Streams
+from plastic_agents.learner import Factor, Streams
 from plastic_envs.actions import clip_actions
 from plastic_envs.arguments import Share
 from plastic_envs.core import Episodes, Task
@@ -45,6 +45,7 @@ class SupervisedConfig(GradientConfig):
     mixture: Literal["task", "errors"] = "task"
     mixture_floor: Share = 0.0
     one_component_per_batch: bool = False
+
 
 def supervised_loss(
     outputs: torch.Tensor,

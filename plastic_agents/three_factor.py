@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from plastic_agents.functional.three_factor import RULES, Constants, run_trial
-from plastic_agents.learner import Learner, LearnerConfig, Streams
+from plastic_agents.learner import BatchSize, Count, Factor, Interval, Learner, LearnerConfig, Streams
 from plastic_agents.networks.three_factor import START_RATE, NoisyRates, rate_step
 from plastic_envs.arguments import Range, Words
 from plastic_envs.core import Episodes, Task

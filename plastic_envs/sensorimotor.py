@@ -27,7 +27,7 @@ __all__ = [
     "draw_images",
 ]
 
-MOST_STEPS = 100_000  # of an episode
+MOST_STEPS = 30_000  # of an episode
 TAU_MS = 100.0  # time constant of the published network's units, the unit of `Task.step_time`
 PERIODS = ("sample", "delay", "grace", "response")
 SAMPLE, DELAY, GRACE, RESPONSE = range(4)

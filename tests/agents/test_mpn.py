@@ -412,7 +412,7 @@ def test_activations() -> None:
         (lambda: MPN(3, 4, 2, embedding_size=-1), "embedding_size=-1"),
         (lambda: MPN(3, 4, 2, readout="fixed"), "readout='fixed'"),
         (lambda: MPN(3, 4, 2, activation="tan"), "unknown activation 'tan'; did you mean.*'tanh'"),
-        (lambda: MPN(3, 4, 2, embedding_initialisation="he"), "initialisation 'he'"),
+        (lambda: MPN(3, 4, 2, embedding_initialisation="he"), "embedding_initialisation='he'"),
         (lambda: MPN(3, 4, 2, lambda_max=1.2), "lambda_max=1.2"),
         (lambda: MPN(3, 4, 2, lambda_max=0.9, m_time_scale_ms=400.0), "give one of them"),
         (lambda: MPN(3, 4, 2, m_time_scale_ms=30.0), "dt_ms=40.0, m_time_scale_ms=30.0"),

@@ -306,7 +306,7 @@ def test_transformer_forgets_what_left_its_window() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TorchRecurrent(3, 4, 2, "elman"), "choose one of 'rnn', 'gru', 'lstm'"),
+        (lambda: TorchRecurrent(3, 4, 2, "elman"), "cell='elman': expected one of .*'lstm'"),
         (lambda: TorchRecurrent(3, 4, 2, history=-1), "history=-1"),
         (lambda: CausalTransformer(3, 2, 18, num_heads=4), "even multiple"),
         (lambda: CausalTransformer(3, 2, context=0), "context=0"),

@@ -84,7 +84,7 @@ def test_every_field_survives_a_round_trip(tmp_path: Path) -> None:
         (["--agent", "plastik"], "did you mean one of"),
         (["--env_kwargs", "5"], "env_kwargs"),
         (["--learner.schedule", "linear"], "learner.schedule"),
-        (["--learner.batch_size", "0"], "batch_size=0: expected at least 1"),
+        (["--learner.batch_size", "0"], "batch_size=0: expected 1 to 65536"),
         (["--resume", "--overwrite"], "pass one of them"),
         (["--track", "mlflow"], "track"),
     ],
