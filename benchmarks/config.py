@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import itertools
 import math
 import os
 import sys
@@ -67,7 +68,7 @@ Agents: {", ".join(list(AGENTS)[: len(AGENTS) // 2])},
 """
 
 # A settings file has some 100 values; aliases of aliases (&a, *a) make millions of a few lines.
-_LARGEST_TEXT, _MOST_VALUES = 2**20, 100_000
+_LARGEST_TEXT, _MOST_VALUES, _DEEPEST = 2**20, 100_000, 100
 
 # What may differ between a run and its continuation: it has no bearing on the numbers, beyond the rounding of
 # another device. (The number of threads has, and is held.)
@@ -249,7 +250,10 @@ def _load_settings(text: str) -> Any:
         raise ValueError(
             f"{len(text)} characters are too many for settings; at most {_LARGEST_TEXT} are read."
         )
+    steps = (1 if c in "[{" else -1 if c in "]}" else 0 for c in text)
     try:
+        if max(itertools.accumulate(steps), default=0) > _DEEPEST:  # PyYAML takes the square of the depth
+            raise RecursionError
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         size = 0 if root is None else _num_values(root, {})
     except RecursionError as error:

@@ -15,6 +15,7 @@ import pickle
 import re
 import struct
 import threading
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -197,7 +198,9 @@ def read_tensors(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, An
         )
     try:
         _check_archive(data)
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on pickles of others, which are refused right after
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         _check_values(content, len(data))
     except _UNREADABLE as error:
         raise ValueError(
@@ -227,7 +230,7 @@ def read_tensors(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, An
 def checked(
     content: Any, expected: Mapping[str, type | tuple[type, ...]], name: str | os.PathLike[str]
 ) -> None:
-    """Check that a file's dictionary has these entries in these types.
+    """Check that a file's dictionary has these entries in these types; a truth value is no number.
 
     Raises:
         ValueError: If not, with the file's name and what does not fit.
@@ -238,7 +241,7 @@ def checked(
     wrong = {
         key: type(content[key]).__name__
         for key, kinds in expected.items()
-        if key in content and not isinstance(content[key], kinds)
+        if key in content and (not isinstance(content[key], kinds) or isinstance(content[key], bool))
     }
     if missing or wrong:
         raise ValueError(

@@ -31,6 +31,7 @@ _HEADER: dict[str, type | tuple[type, ...]] = {
     "learner": dict,
 }
 _MAY_DIFFER = ("weights", "learner", "learner_settings")  # between a run and its checkpoint
+_LARGEST_SIZE = 10**6  # of a task that is made because a file says so
 # All that a constructor raises on arguments that are not for it.
 _REFUSALS = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError)
 
@@ -158,6 +159,12 @@ def _task_of(name: str, content: Mapping[str, Any], trust: bool) -> Task:
         cls = trusted_task_class(kind, trust)
     except ValueError as error:
         raise ValueError(f"{name!r}: {error} Or {own}.") from error
+    if huge := [
+        k for k, v in arguments.items() if not str(k).endswith("seed") and _largest(v) > _LARGEST_SIZE
+    ]:
+        raise ValueError(
+            f"{name!r} names sizes above {_LARGEST_SIZE} for its task, {huge}; if they are meant, {own}."
+        )
     try:
         return cls(**{str(k): v for k, v in arguments.items()})
     except _REFUSALS as error:
@@ -165,6 +172,13 @@ def _task_of(name: str, content: Mapping[str, Any], trust: bool) -> Task:
             f"{name!r}: its task {kind!r} cannot be made with the arguments that the file gives "
             f"({sorted(map(str, arguments))}): {error}. If Task.describe() leaves out an argument, {own}."
         ) from error
+
+
+def _largest(value: Any) -> float:
+    """The largest whole number in a task's argument; 0 if there is none."""
+    if isinstance(value, (list, tuple)):
+        return max(map(_largest, value), default=0)
+    return abs(value) if isinstance(value, int) else 0
 
 
 def _load_foreign(name: str, content: Mapping[str, Any], task: Task | None, device: str) -> Agent:

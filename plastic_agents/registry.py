@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import gymnasium as gym
 import torch
 from gymnasium import spaces
+from torch.overrides import TorchFunctionMode
 
 from plastic_agents.actor_critic import ActorCriticLearner
 from plastic_agents.base import Agent, NetworkAgent, resolve_device
@@ -369,6 +370,20 @@ def _built(name: str, spec: AgentSpec, task: Task, arguments: Mapping[str, Any])
     return spec.build(task, **{**spec.arguments, **arguments})
 
 
+class _WithoutNumbers(TorchFunctionMode):
+    """Tensors are made, but no numbers for them: on "meta", torch loads its compiler for that (2 s)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        scaled = func is torch.Tensor.mul and not isinstance(args[1], torch.Tensor)
+        if scaled or func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0]
+        if func in (torch.rand, torch.randn):
+            return torch.empty(*args)
+        return func(*args, **(kwargs or {}))
+
+
 def network_shapes(
     name: str, task: Task, arguments: Mapping[str, Any], method: str | None = None
 ) -> dict[str, torch.Tensor]:
@@ -379,7 +394,7 @@ def network_shapes(
     spec = _spec(name)
     if spec.kind != "network":
         return {}
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutNumbers():
         network = _built(name, spec, task, arguments)
         learner_class(name, method).complete(network)
     return network.state_dict()
