@@ -116,7 +116,7 @@ def _entries() -> Iterator[tuple[str, str, list[Entry]]]:
     )
     for agent in _BASELINES:
         for history, permuted in _VARIANTS:
-            drawn = "labels_as_drawn/" if permuted else ""
+            prefix = "labels_as_drawn/" if permuted else ""
             test = "labels_as_drawn/score" if permuted else "score"
             is_published = (agent, history, permuted) == ("rnn", 0, False)
             title = f"disjoint, {agent}, {_description(history, permuted)}: "
@@ -126,7 +126,7 @@ def _entries() -> Iterator[tuple[str, str, list[Entry]]]:
                 [
                     ("test accuracy", "0.270" if is_published else "", test),
                     ("train split", "0.947" if is_published else "", "train_split/score"),
-                    ("new keys, test", "", f"{drawn}accuracy_new"),
+                    ("new keys, test", "", f"{prefix}accuracy_new"),
                 ],
             )
     for group, agent, published in (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from benchmarks.results import Results
 from benchmarks.studies.study import Row
 
-__all__ = ["Entry", "Value", "array_entry", "rows_of"]
+__all__ = ["Entry", "Value", "array_mean", "defined_mean", "rows_of"]
 
 Value: TypeAlias = str | Callable[[Results], float | None]
 """The name of a metric, or a function of a run; None where a run has no such value."""
@@ -37,10 +40,12 @@ def rows_of(
     return rows
 
 
-def array_entry(name: str, *place: int) -> Callable[[Results], float]:
-    """An entry of an array of a run."""
+def array_mean(name: str, *place: int | slice) -> Callable[[Results], float]:
+    """Mean of an entry, or of a part, of an array of a run."""
+    return lambda run: defined_mean(run.arrays[name][place])
 
-    def value(run: Results) -> float:
-        return float(run.arrays[name][place])
 
-    return value
+def defined_mean(values: npt.NDArray[Any]) -> float:
+    """Mean of the numbers that are not NaN; NaN of none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

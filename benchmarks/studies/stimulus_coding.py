@@ -89,7 +89,7 @@ def _late_reward(run: Results) -> float:
 
 
 def _figures(results: Groups) -> list[Drawn]:
-    drawn = []
+    figures = []
     for task in _TASKS:
         groups = {name: runs for name, runs in results.items() if name.startswith(task) and runs}
         caption = (
@@ -97,8 +97,8 @@ def _figures(results: Groups) -> list[Drawn]:
             "after learning; means over seeds."
         )
         if groups:
-            drawn.append((f"rules_{task}", caption, _rules(groups)))
-    return drawn
+            figures.append((f"rules_{task}", caption, _rules(groups)))
+    return figures
 
 
 @styled

@@ -164,13 +164,13 @@ class Study:
                 raise ValueError(f"no run type {run_type!r} in {self.name!r}: {advice}.")
             patterns.append(self.run_types[run_type])
         plan = self.plan()
-        chosen = [p for p in plan if all(fnmatch(p.group, pattern) for pattern in patterns)]
-        if not chosen:
+        groups = [p for p in plan if all(fnmatch(p.group, pattern) for pattern in patterns)]
+        if not groups:
             raise ValueError(
                 f"no group of {self.name!r} matches {' and '.join(map(repr, patterns))}; it has "
                 f"{[p.group for p in plan]}."
             )
-        return chosen
+        return groups
 
 
 def combined(*parts: Measured) -> Measured:

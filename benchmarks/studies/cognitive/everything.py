@@ -261,8 +261,8 @@ def _membership_rows(group: str, runs: Sequence[Results]) -> list[Row]:
                     quantity = f"{group}: {' / '.join(pair)} in one cluster, {kind}, {epoch} (%)"
                     rows.append(Row(quantity, f"{PUBLISHED[kind][i, j]:g}", value, None, len(runs)))
     ours, theirs = (np.concatenate([t[kind].ravel() for kind in REPRESENTATIONS]) for t in (table, PUBLISHED))
-    known = ~np.isnan(ours) & ~np.isnan(theirs)
-    ours, theirs = ours[known], theirs[known]
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    ours, theirs = ours[both], theirs[both]
     for quantity, value in (
         ("mean |difference| from the published table (%)", float(np.abs(ours - theirs).mean())),
         ("correlation with the published table", float(pearson(ours, theirs))),
@@ -319,21 +319,21 @@ _OF_ONE: Sequence[tuple[str, str, str, Callable[[Results], Figure]]] = (
 def _figures(results: Groups) -> list[Drawn]:
     """Learning, if there was any here, accuracies, the first plastic network's maps, co-membership."""
     caption = "Accuracy on the validation split while learning (thin: networks; bands: standard error)."
-    drawn = draw.learning_here(
+    figures = draw.learning_here(
         results, caption, {"accuracy_trial": 0.97, "accuracy_angle": 0.97}, _UPDATES // 10
     )
     caption = (
         "Accuracy on fresh trials by task, by the ring dialect's rule for each trial and by the compact "
         "measure; dots are networks."
     )
-    drawn.append(("accuracy", caption, draw.accuracy_by_task(results)))
+    figures.append(("accuracy", caption, draw.accuracy_by_task(results)))
     tables = {"published": PUBLISHED}
     for group, runs in results.items():
         if not _is_plastic(runs):
             continue
         first = runs[0]
         if group not in _CLUSTERS_ONLY:
-            drawn += [
+            figures += [
                 (f"{group}-{name}", f"{caption} ({first.label}).", function(first))
                 for name, array, caption, function in _OF_ONE
                 if array in first.arrays
@@ -342,15 +342,15 @@ def _figures(results: Groups) -> list[Drawn]:
             "Share of networks in which two task-periods are in one cluster, in the order of the first "
             "network's tree."
         )
-        drawn.append((f"{group}-co_membership", caption, draw.co_membership_maps(runs)))
+        figures.append((f"{group}-co_membership", caption, draw.co_membership_maps(runs)))
         tables[group] = membership(runs)
     if len(tables) > 1:
         caption = (
             "Networks in which both tasks of a pair are in one cluster, by period; published: 7 networks of "
             "300 units, regularised."
         )
-        drawn.append(("co_membership_table", caption, draw.co_membership_tables(tables, PAIRS)))
-    return drawn
+        figures.append(("co_membership_table", caption, draw.co_membership_tables(tables, PAIRS)))
+    return figures
 
 
 STUDY = Study(

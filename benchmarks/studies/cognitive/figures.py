@@ -96,9 +96,9 @@ def _panels(
         height: Of the figure.
         beside: Further width of the figure.
     """
-    stored = [kind for kind in kinds if array.format(kind) in run.arrays]
-    figure = Figure(figsize=(beside + width * len(stored), height), layout="constrained")
-    panels = dict(zip(stored, figure.subplots(1, len(stored), squeeze=False)[0], strict=True))
+    names = [kind for kind in kinds if array.format(kind) in run.arrays]
+    figure = Figure(figsize=(beside + width * len(names), height), layout="constrained")
+    panels = dict(zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True))
     for kind, axes in panels.items():
         axes.set_title(_TITLES.get(kind, kind))
     return figure, panels
@@ -366,10 +366,10 @@ def followed(runs: Sequence[Results]) -> Figure:
     for axes, (way, title) in zip(panels, titles.items(), strict=True):
         for run, colour in zip(runs, COLOURS, strict=False):
             shares = run.arrays["followed/shares"]
-            turned = run.arrays[f"followed/{way}/turned"]
-            axes.plot(shares, turned.T, color=colour, linewidth=0.7, alpha=0.45)
+            angles = run.arrays[f"followed/{way}/turned"]
+            axes.plot(shares, angles.T, color=colour, linewidth=0.7, alpha=0.45)
             axes.plot(
-                shares, turned.mean(0), ".-", color=colour, linewidth=2, label=f"seed {run.config.seed}"
+                shares, angles.mean(0), ".-", color=colour, linewidth=2, label=f"seed {run.config.seed}"
             )
         axes.axhline(90, color=GREY, linestyle=":", linewidth=1)
         axes.set(

@@ -1,4 +1,4 @@
-"""Fixed points of a multi-plasticity network's M under constant input, and how they move with the rule.
+"""Fixed points of a multi-plasticity network's M under constant input, and their movement with the rule.
 
 Letters for shapes: S starts, K directions, A shares of the first rule, N hidden units, E embedding units.
 """
@@ -40,7 +40,7 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class PointsEffort:
-    """How much is sought.
+    """Numbers of points and steps.
 
     Attributes:
         random: Random starts of rank one.
@@ -72,17 +72,17 @@ class Held:
 
     @property
     def tolerance(self) -> float:
-        """How near to 1 an eigenvalue is "at" 1: 0.05, but less than what M loses by itself per step."""
-        kept = float(self._layer.decay.max())
-        return min(0.05, (1.0 - kept) / 2) if kept < 1.0 else 0.05
+        """Largest distance from 1 of an eigenvalue "at" 1: 0.05, but less than the decay of M per step."""
+        decay = float(self._layer.decay.max())
+        return min(0.05, (1.0 - decay) / 2) if decay < 1.0 else 0.05
 
     def step(self, observation: npt.NDArray[Any]) -> Step:
         """F(M), (S, N, E) to (S, N, E), with an observation (I,) held."""
         x = self._network.embed(torch.as_tensor(np.asarray(observation, dtype=np.float64)))
 
         def after(modulation: torch.Tensor) -> torch.Tensor:
-            given = x.expand(len(modulation), -1)
-            return step(given, modulation, self._layer.synapses(), self._layer.rule).modulation
+            inputs = x.expand(len(modulation), -1)
+            return step(inputs, modulation, self._layer.synapses(), self._layer.rule).modulation
 
         return after
 
@@ -91,12 +91,12 @@ class Held:
         """Outputs (S, O) to an observation, by the M (S, N, E) that is there."""
         x = self._network.embed(torch.as_tensor(np.asarray(observation, dtype=np.float64)))
         m = torch.as_tensor(modulation)
-        seen = step(x.expand(len(m), -1), m, self._layer.synapses(), self._layer.rule)
-        return np.asarray(self._network.readout(seen.activity).numpy())
+        response = step(x.expand(len(m), -1), m, self._layer.synapses(), self._layer.rule)
+        return np.asarray(self._network.readout(response.activity).numpy())
 
     @torch.no_grad()
     def settled(self, observations: npt.NDArray[Any], modulation: Floats, steps: int) -> Floats:
-        """Where M (S, N, E) goes in some steps with observations (S, I) held."""
+        """M after some steps from M (S, N, E), with observations (S, I) held."""
         x = self._network.embed(torch.as_tensor(np.asarray(observations, dtype=np.float64)))
         m = torch.as_tensor(modulation)
         synapses, rule = self._layer.synapses(), self._layer.rule
@@ -107,8 +107,10 @@ class Held:
     def modulations(self, episodes: Episodes, steps: list[int]) -> Floats:
         """M that some steps leave, (steps, B, N, E)."""
         inputs = torch.as_tensor(episodes.observations[: max(steps) + 1], dtype=torch.float64)
-        kept = {t: seen[0].after.numpy() for t, seen in enumerate(self._network.watch(inputs)) if t in steps}
-        return np.stack([kept[t] for t in steps])
+        states = {
+            t: layers[0].after.numpy() for t, layers in enumerate(self._network.watch(inputs)) if t in steps
+        }
+        return np.stack([states[t] for t in steps])
 
 
 @dataclass(frozen=True)
@@ -158,18 +160,18 @@ def fixed_points(
     Metrics: `points/tolerance`, how near to 1 is "at 1"; `points/<set>/<share>` with `accepted`, and of those
     `stable`, `marginal`, `unstable`, `ring`; and medians of `radius`, `residual`, `error` and `moved`.
     """
-    held, probe = Held(network), _Probe.of(battery, name, seed)
-    seen = probe.episodes.observations
-    stimulus, delay = held.modulations(probe.episodes, [probe.stimulus_end, probe.delay_end])
+    function, probe = Held(network), _Probe.of(battery, name, seed)
+    observations = probe.episodes.observations
+    stimulus, delay = function.modulations(probe.episodes, [probe.stimulus_end, probe.delay_end])
     rng = named_generator(seed, "random starts")
     shape = (stimulus.shape[1], stimulus.shape[2])
     size = float(np.linalg.norm(delay, axis=(1, 2)).mean())
     angles = np.degrees(probe.episodes.facts["response_angle"])
     metrics: dict[str, float] = {}
     arrays: Arrays = {"points/right": angles}
-    metrics["points/tolerance"] = held.tolerance
-    waiting, go = seen[probe.delay_end, 0], seen[probe.response, 0]
-    ends = held.settled(np.broadcast_to(waiting, (len(delay), len(waiting))), delay, effort.settling)
+    metrics["points/tolerance"] = function.tolerance
+    waiting, go = observations[probe.delay_end, 0], observations[probe.response, 0]
+    ends = function.settled(np.broadcast_to(waiting, (len(delay), len(waiting))), delay, effort.settling)
     sets = {
         "delay": delay,
         "settled": ends,
@@ -180,36 +182,38 @@ def fixed_points(
         if not len(starts):
             continue
         # Under the stimulus, every direction has an input and so a map of its own.
-        held_inputs = seen[probe.stimulus_end] if kind == "stimulus" else [waiting] * len(starts)
-        found, values = [], []
-        for start, given in zip(starts, held_inputs, strict=True):
-            found.append(find_fixed_points(held.step(given), start[None], effort.search))
-            values.append(leading_eigenvalues(held.step(given), found[-1].points[0], rng, effort.eigenvalues))
-        points = FixedPoints(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        held_inputs = observations[probe.stimulus_end] if kind == "stimulus" else [waiting] * len(starts)
+        minima, values = [], []
+        for start, observation in zip(starts, held_inputs, strict=True):
+            minima.append(find_fixed_points(function.step(observation), start[None], effort.search))
+            values.append(
+                leading_eigenvalues(function.step(observation), minima[-1].points[0], rng, effort.eigenvalues)
+            )
+        points = FixedPoints(*(np.concatenate(parts) for parts in zip(*minima, strict=True)))
         right = np.full(len(starts), np.nan) if kind == "random" else angles
         from_where = delay if kind == "settled" else starts
-        more, own = _described(points, from_where, values, held, go, right)
+        more, own = _description(points, from_where, values, function, go, right)
         metrics |= {f"points/{kind}/{key}": value for key, value in more.items()}
         arrays |= {f"points/{kind}/{key}": value for key, value in own.items()}
     return metrics, arrays
 
 
-def _described(
+def _description(
     points: FixedPoints,
     starts: Floats,
     values: list[npt.NDArray[np.complex128]],
-    held: Held,
+    function: Held,
     go: npt.NDArray[Any],
     right: Floats,
 ) -> Measured:
     """Metrics and arrays of some fixed points."""
-    kinds = [stability(v, held.tolerance) for v in values]
-    moved = np.linalg.norm(points.points - starts, axis=(1, 2)) / np.linalg.norm(starts, axis=(1, 2))
-    response = _direction(held.answer(go, points.points))
+    kinds = [stability(v, function.tolerance) for v in values]
+    distance = np.linalg.norm(points.points - starts, axis=(1, 2)) / np.linalg.norm(starts, axis=(1, 2))
+    response = _direction(function.answer(go, points.points))
     arrays: Arrays = {
         "residual": points.residual,
         "accepted": points.accepted,
-        "moved": moved,
+        "moved": distance,
         "radius": np.array([k.radius for k in kinds]),
         "response": response,
         "error": _apart(response, right),
@@ -239,64 +243,64 @@ def followed(
     the stimulus and what the network would answer from there, under the same mixture of rules;
     `followed/<way>/residual` and `jump` (|M - M before| / |M before|), (K, A).
     """
-    held = Held(network)
+    function = Held(network)
     first, second = (_Probe.of(battery, name, seed) for name in names)
     shares = np.linspace(1.0, 0.0, effort.shares)
-    starts = held.modulations(first.episodes, [first.stimulus_end])[0]
+    starts = function.modulations(first.episodes, [first.stimulus_end])[0]
     theta = np.degrees(first.episodes.facts["theta"][:, 0])
     rows = range(0, len(starts), max(1, len(starts) // effort.directions))
     parts: dict[str, list[Floats]] = {}
     for row in rows:
-        shown = [p.episodes.observations[:, row].astype(np.float64) for p in (first, second)]
+        inputs = [p.episodes.observations[:, row].astype(np.float64) for p in (first, second)]
 
-        def mixed(share: float, at: int, shown: list[Floats] = shown) -> Floats:
-            return np.asarray(share * shown[0][at] + (1.0 - share) * shown[1][at])
+        def mixed(share: float, at: int, inputs: list[Floats] = inputs) -> Floats:
+            return np.asarray(share * inputs[0][at] + (1.0 - share) * inputs[1][at])
 
         def step_at(share: float, mixed: Callable[[float, int], Floats] = mixed) -> Step:
-            return held.step(mixed(share, first.stimulus_end))
+            return function.step(mixed(share, first.stimulus_end))
 
         point, path = starts[row][None], []
         for share in shares:
-            point = held.settled(mixed(share, first.stimulus_end)[None], point, effort.settling)
+            point = function.settled(mixed(share, first.stimulus_end)[None], point, effort.settling)
             path.append(find_fixed_points(step_at(share), point, replace(effort.search, lbfgs_updates=0)))
         ways = {
             "nearest": follow_fixed_point(step_at, starts[row], shares.tolist(), effort.search),
             "settled": FixedPoints(*(np.concatenate(each) for each in zip(*path, strict=True))),
         }
-        for way, found in ways.items():
+        for way, points in ways.items():
             answers = [
-                held.answer(mixed(share, first.response), point[None])
-                for share, point in zip(shares, found.points, strict=True)
+                function.answer(mixed(share, first.response), point[None])
+                for share, point in zip(shares, points.points, strict=True)
             ]
-            moves = np.linalg.norm(np.diff(found.points, axis=0), axis=(1, 2))
-            sizes = np.linalg.norm(found.points, axis=(1, 2))
+            moves = np.linalg.norm(np.diff(points.points, axis=0), axis=(1, 2))
+            sizes = np.linalg.norm(points.points, axis=(1, 2))
             for name, values in (
                 ("turned", _apart(_direction(np.concatenate(answers)), theta[row])),
-                ("residual", found.residual),
+                ("residual", points.residual),
                 ("jump", np.concatenate(([0.0], moves / sizes[:-1]))),
             ):
                 parts.setdefault(f"{way}/{name}", []).append(values)
     arrays = {f"followed/{name}": np.stack(values) for name, values in parts.items()}
     metrics: dict[str, float] = {}
     for way in ("nearest", "settled"):
-        turned = arrays[f"followed/{way}/turned"].mean(0)
+        angles = arrays[f"followed/{way}/turned"].mean(0)
         metrics |= {
-            f"followed/{way}/turned_first": float(turned[0]),
-            f"followed/{way}/turned_last": float(turned[-1]),
-            f"followed/{way}/share_at_90": _crossing(shares, turned),
+            f"followed/{way}/turned_first": float(angles[0]),
+            f"followed/{way}/turned_last": float(angles[-1]),
+            f"followed/{way}/share_at_90": _crossing(shares, angles),
             f"followed/{way}/largest_jump": float(arrays[f"followed/{way}/jump"].max()),
             f"followed/{way}/residual": float(np.median(arrays[f"followed/{way}/residual"])),
         }
     return metrics, arrays | {"followed/shares": shares}
 
 
-def _crossing(shares: Floats, turned: Floats, at: float = 90.0) -> float:
+def _crossing(shares: Floats, angles: Floats, at: float = 90.0) -> float:
     """The first of some falling shares at which the response is turned by more than that; NaN if none."""
-    beyond = np.flatnonzero(turned > at)
+    beyond = np.flatnonzero(angles > at)
     if not len(beyond) or beyond[0] == 0:
         return float("nan")
     after = int(beyond[0])
-    weight = (at - turned[after - 1]) / (turned[after] - turned[after - 1])
+    weight = (at - angles[after - 1]) / (angles[after] - angles[after - 1])
     return float(shares[after - 1] + weight * (shares[after] - shares[after - 1]))
 
 

@@ -95,7 +95,7 @@ def _mean_until(run: Results, tag: str, until: int) -> float:
 
 def _figures(results: Groups) -> list[Drawn]:
     """For each choice of tasks, the whole curves and their start, by both measures."""
-    drawn = []
+    figures = []
     for task, tasks in _TITLES.items():
         groups = {g.partition("-")[2]: runs for g, runs in results.items() if g.startswith(task) and runs}
         caption = (
@@ -103,8 +103,8 @@ def _figures(results: Groups) -> list[Drawn]:
             "mean and standard error over seeds. Above: R rule per trial. Below: compact measure."
         )
         if groups:
-            drawn.append((f"flex_{task}", caption, _curves(groups, tasks)))
-    return drawn
+            figures.append((f"flex_{task}", caption, _curves(groups, tasks)))
+    return figures
 
 
 @styled

@@ -179,8 +179,8 @@ def _figures(results: Groups) -> list[Drawn]:
         "the step; for recurrent networks activity), by the class that has the most evidence so far; "
         "darker where it leads by more."
     )
-    drawn = [("learning_curves", learning, _learning_curves(groups))]
-    return [*drawn, ("states", states, _states_figure(first))] if first else drawn
+    figures = [("learning_curves", learning, _learning_curves(groups))]
+    return [*figures, ("states", states, _states_figure(first))] if first else figures
 
 
 @styled
@@ -223,10 +223,10 @@ def _scatter(
 ) -> None:
     """States (S, T, 2) coloured by their group (S, T), an index into names; -1 is grey."""
     for number, name in [(-1, "none"), *enumerate(names)]:
-        chosen = groups == number
-        if chosen.any():
+        members = groups == number
+        if members.any():
             color = COLOURS[number] if number >= 0 else "#c3cad1"
-            axes.scatter(*scores[chosen].T, s=4, color=color, alpha=opacity[chosen], linewidths=0)
+            axes.scatter(*scores[members].T, s=4, color=color, alpha=opacity[members], linewidths=0)
             axes.plot([], [], "o", markersize=4, color=color, label=name)
     axes.set(xlabel="component 1", ylabel="component 2")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

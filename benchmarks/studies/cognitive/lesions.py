@@ -45,14 +45,14 @@ from plastic_envs.core import Episodes
 __all__ = ["KINDS", "PRUNED_SHARES", "lesioned", "lesions"]
 
 KINDS = ("inputs", "hidden", "zero_W", "freeze_M")
-"""What is taken away: embedding units, hidden units, weights W, plasticity (M held at 0)."""
+"""Kinds of lesions: of embedding units, hidden units, weights W, plasticity (M held at 0)."""
 
 
 def lesioned(network: MPN, lesion: Lesion) -> MPN:
     """A copy of a network with one plastic layer and an embedding, without what the lesion takes away."""
-    made = copy.deepcopy(network)
-    (layer,) = made.plastic
-    readout, embedding, bias = made.readout, made.embedding, layer.bias
+    copied = copy.deepcopy(network)
+    (layer,) = copied.plastic
+    readout, embedding, bias = copied.readout, copied.embedding, layer.bias
     if embedding is None or bias is None:
         raise ValueError("lesions are of networks with an embedding and a bias; got one without.")
     parts = (embedding.weight, layer.weight, bias, readout.weight)
@@ -61,7 +61,7 @@ def lesioned(network: MPN, lesion: Lesion) -> MPN:
         for parameter, values in zip(parts, weights, strict=True):
             parameter.copy_(torch.as_tensor(values))
     layer.freeze(torch.as_tensor(lesion.frozen) if lesion.frozen.any() else None)
-    return made
+    return copied
 
 
 class _Scored:
@@ -94,8 +94,8 @@ def lesions(network: MPN, battery: CognitiveBattery, arrays: Arrays, seed: int, 
 
     Arrays: `lesions/intact` (T,); for each of `KINDS` `lesions/<kind>/accuracy`, `control`,
     `control_deviation` (L, T) and `size` (L,); `pruning/accuracy` (8, T); `freeze_all/accuracy` (T,).
-    Metrics: `freeze_nothing/changed_bits` (0), `lesions/<kind>/largest` and `/mean` effects, and what
-    lesions have to do with tuning, size, one another (`lesions/...`).
+    Metrics: `freeze_nothing/changed_bits` (0), `lesions/<kind>/largest` and `/mean` effects, and the
+    relation of lesions to tuning, size and one another (`lesions/...`).
 
     Args:
         network: With one plastic layer.
@@ -108,28 +108,28 @@ def lesions(network: MPN, battery: CognitiveBattery, arrays: Arrays, seed: int, 
     shape = (layer.out_features, layer.in_features)
     evaluate = _Scored(network, battery, effort.lesion, seed)
     metrics = {"freeze_nothing/changed_bits": float(_changed_bits(network, evaluate.trials[0]))}
-    found: Arrays = {}
+    results: Arrays = {}
     groups = _labels(arrays, shape, effort.clusters)
-    planned = {
+    by_kind = {
         "inputs": unit_lesions(groups["inputs"], "inputs", shape),
         "hidden": unit_lesions(groups["hidden"], "hidden", shape),
     }
     if "synapses" in groups:
-        planned |= {
+        by_kind |= {
             "zero_W": synapse_lesions(groups["synapses"], "zero_W"),
             "freeze_M": synapse_lesions(groups["synapses"], "freeze_M"),
         }
     rng = named_generator(seed, "random lesions")
     every = Responsive(*(np.ones(s, dtype=bool) for s in (shape[1], shape[0], shape)))
     effects: dict[str, LesionEffects] = {}
-    for kind, each in planned.items():
+    for kind, each in by_kind.items():
         controls = [random_controls(lesion, every, rng, effort.controls) for lesion in each]
         effects[kind] = lesion_effects(evaluate, each, controls)
         metrics |= {
             f"lesions/{kind}/largest": float(effects[kind].effect.max()),
             f"lesions/{kind}/mean": float(effects[kind].effect.mean()),
         }
-        found |= {
+        results |= {
             "lesions/intact": effects[kind].intact,
             f"lesions/{kind}/accuracy": effects[kind].accuracy,
             f"lesions/{kind}/control": effects[kind].control,
@@ -141,13 +141,13 @@ def lesions(network: MPN, battery: CognitiveBattery, arrays: Arrays, seed: int, 
         for kind in ("inputs", "hidden")
     }
     metrics |= _relations(effects, profiles, groups)
-    metrics |= _pairs(evaluate, planned, effects, effort.pairs)
+    metrics |= _pairs(evaluate, by_kind, effects, effort.pairs)
     weights = layer.weight.detach().cpu().numpy().astype(np.float64)
     precisely = _Scored(network, battery, effort.frozen, seed)
-    found["pruning/accuracy"] = np.stack([precisely(lesion) for lesion in prune_lesions(weights)])
+    results["pruning/accuracy"] = np.stack([precisely(lesion) for lesion in prune_lesions(weights)])
     frozen = replace(Lesion.nothing(shape, "all M"), frozen=np.ones(shape, dtype=bool))
-    found["freeze_all/accuracy"] = precisely(frozen)
-    return metrics, found
+    results["freeze_all/accuracy"] = precisely(frozen)
+    return metrics, results
 
 
 def _labels(arrays: Arrays, shape: tuple[int, int], number: int) -> dict[str, npt.NDArray[np.int64]]:
@@ -180,11 +180,11 @@ def _relations(
     groups: dict[str, npt.NDArray[np.int64]],
 ) -> dict[str, float]:
     """Effects beside tuning, sizes, and each other; NaN where a cluster or an effect does not vary."""
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
 
     def note(name: str, fit: Callable[[], Line]) -> None:
         line = _fitted(fit)
-        found[f"lesions/{name}"] = float("nan") if line is None else line.r
+        metrics[f"lesions/{name}"] = float("nan") if line is None else line.r
 
     for kind, profile in profiles.items():
         tuning = cluster_profiles(profile, groups[kind])
@@ -195,7 +195,7 @@ def _relations(
     if "zero_W" in effects:
         zeroed, frozen = effects["zero_W"].effect, effects["freeze_M"].effect
         note("modes_r", partial(mode_agreement, zeroed, frozen))
-    return found
+    return metrics
 
 
 def _alike(tuning: npt.NDArray[np.float64], effect: npt.NDArray[np.float64]) -> Line:
@@ -203,9 +203,9 @@ def _alike(tuning: npt.NDArray[np.float64], effect: npt.NDArray[np.float64]) -> 
 
 
 def _pairs(
-    evaluate: _Scored, planned: dict[str, list[Lesion]], effects: dict[str, LesionEffects], count: int
+    evaluate: _Scored, by_kind: dict[str, list[Lesion]], effects: dict[str, LesionEffects], count: int
 ) -> dict[str, float]:
-    """Do the losses by the most harmful clusters of inputs and of hidden units add up?"""
+    """Additivity of losses by the most harmful clusters of inputs and of hidden units."""
     if count < 1:
         return {}
     worst: dict[str, npt.NDArray[np.int64]] = {}
@@ -214,7 +214,7 @@ def _pairs(
         loss = effects[kind].intact - effects[kind].accuracy
         worst[kind] = np.argsort(-loss.mean(1), kind="stable")[:count]
         losses[kind] = loss[worst[kind]]
-    both = pair_lesions(*([planned[kind][i] for i in worst[kind]] for kind in ("inputs", "hidden")))
+    both = pair_lesions(*([by_kind[kind][i] for i in worst[kind]] for kind in ("inputs", "hidden")))
     together = effects["inputs"].intact - np.stack([evaluate(lesion) for lesion in both])
     line = _fitted(lambda: additivity(losses["inputs"], losses["hidden"], together))
     slope, r = (float("nan"),) * 2 if line is None else (line.slope, line.r)

@@ -1,4 +1,4 @@
-"""What the studies of many cognitive tasks measure of a network: accuracy, variance by task-period, clusters.
+"""Measurements of the studies of many cognitive tasks: accuracy, variance by task-period, clusters.
 
 Every function takes a network and trials of its own, the same ones for all networks with that seed. States
 are looked at as they pass and not kept: all M of all trials would fill a hundred gigabytes.
@@ -62,7 +62,7 @@ _NUM_BINS = 8
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is played and repeated.
+    """Numbers of trials and repetitions.
 
     Attributes:
         accuracy: Fresh trials of each task for the accuracies.
@@ -76,7 +76,7 @@ class Effort:
         pairs: Clusters of inputs, and as many of hidden units, that are also taken away two at a time.
         groups: G, groups of synapses before their tree (published: 100, 300, 1000).
         repeats: Of the clustering with jittered entries.
-        synapses: Whether synapses are clustered by column too.
+        synapses: Cluster synapses by column too.
     """
 
     accuracy: int = 500
@@ -139,9 +139,9 @@ def outputs_of(network: Network[Any], episodes: Episodes) -> npt.NDArray[np.floa
         lengths = episodes.lengths[rows]
         steps = int(lengths.max())
         inputs = torch.as_tensor(episodes.observations[:steps, rows], device=device)
-        given, _, _ = network.padded(inputs, lengths=torch.as_tensor(lengths, device=device))
+        values, _, _ = network.padded(inputs, lengths=torch.as_tensor(lengths, device=device))
         lives = np.arange(steps)[:, None, None] < lengths[None, :, None]
-        outputs[:steps, rows] = np.where(lives, given.cpu().numpy(), 0.0)
+        outputs[:steps, rows] = np.where(lives, values.cpu().numpy(), 0.0)
     return outputs
 
 
@@ -150,13 +150,13 @@ def accuracies(agent: Agent, seed: int, effort: Effort) -> Measured:
     network, battery = network_of(agent), battery_of(agent)
     names = battery.settings.names
     measures = ("accuracy_trial", "accuracy_angle", "accuracy_response", "accuracy_fixation")
-    found = np.full((len(measures), len(names)), np.nan)
+    table = np.full((len(measures), len(names)), np.nan)
     for number, name in enumerate(names):
         episodes = trials_of(battery, name, effort.accuracy, seed, "accuracy")
         scores = battery.metrics(episodes, outputs_of(network, episodes))
-        found[:, number] = [scores[measure] for measure in measures]
-    arrays = {f"accuracy/{m.removeprefix('accuracy_')}": row for m, row in zip(measures, found, strict=True)}
-    trial, angle = found[0], found[1]
+        table[:, number] = [scores[measure] for measure in measures]
+    arrays = {f"accuracy/{m.removeprefix('accuracy_')}": row for m, row in zip(measures, table, strict=True)}
+    trial, angle = table[0], table[1]
     return {
         "accuracy/mean": float(trial.mean()),
         "accuracy/worst": float(trial.min()),
@@ -169,13 +169,13 @@ def accuracies(agent: Agent, seed: int, effort: Effort) -> Measured:
 
 
 def representations_of(network: Network[Any]) -> tuple[str, ...]:
-    """Which of `REPRESENTATIONS` a network has."""
+    """Those of `REPRESENTATIONS` that a network has."""
     return REPRESENTATIONS if isinstance(network, MPN) else ("hidden",)
 
 
 @torch.no_grad()
 def states(network: Network[Any], episodes: Episodes) -> Iterator[Arrays]:
-    """What the network is in at each step, (B, ...) by representation.
+    """State of a network at each step, (B, ...) by representation.
 
     `modulation` is the M that the step is answered with, as published; `modulation_after` is what the step
     leaves. Of other networks there is `hidden` only: what their readout sees.
@@ -183,8 +183,8 @@ def states(network: Network[Any], episodes: Episodes) -> Iterator[Arrays]:
     inputs = torch.as_tensor(episodes.observations, device=next(network.parameters()).device)
     network.eval()
     if isinstance(network, MPN):
-        for seen in network.watch(inputs):
-            last = seen[-1]
+        for layers in network.watch(inputs):
+            last = layers[-1]
             yield {
                 "inputs": last.x.cpu().numpy(),
                 "hidden": last.activity.cpu().numpy(),
@@ -215,17 +215,17 @@ def state_variance(agent: Agent, seed: int, effort: Effort) -> Measured:
         bins, starts = episodes.facts["direction"][:, 0], episodes.facts["epoch_starts"][0]
         for kind in kinds:
             ends[kind].append([])
-        for step, seen in enumerate(states(network, episodes)):
+        for step, state in enumerate(states(network, episodes)):
             epoch = EPOCHS[int(np.searchsorted(starts, step, side="right")) - 1] if step < starts[-1] else ""
             row = place.get(variance.TaskPeriod(name, epoch))
             if row is None:
                 continue
             for kind in kinds:
                 if kind not in sums:
-                    sums[kind] = variance.TaskVariance(len(rows), seen[kind][0].size, _NUM_BINS)
-                sums[kind].add(row, seen[kind], bins)
+                    sums[kind] = variance.TaskVariance(len(rows), state[kind][0].size, _NUM_BINS)
+                sums[kind].add(row, state[kind], bins)
                 if step + 1 == starts[EPOCHS.index(epoch) + 1]:
-                    means = variance.condition_means(seen[kind], bins, _NUM_BINS).reshape(_NUM_BINS, -1)
+                    means = variance.condition_means(state[kind], bins, _NUM_BINS).reshape(_NUM_BINS, -1)
                     ends[kind][-1].append(means[~np.isnan(means[:, 0])].astype(np.float32))
     metrics: dict[str, float] = {}
     arrays: Arrays = {}
@@ -254,19 +254,19 @@ def shifts(agent: Agent, seed: int, effort: Effort) -> Measured:
     if not isinstance(network, MPN):
         kinds.pop("modulation")
     means: dict[str, list[list[Floats]]] = {kind: [[], []] for kind in kinds}
-    drawn: dict[str, list[npt.NDArray[Any]]] = {kind: [] for kind in kinds}
+    examples: dict[str, list[npt.NDArray[Any]]] = {kind: [] for kind in kinds}
     for name in battery.settings.names:
         episodes = trials_of(probe, name, effort.shift, seed, "shift")
         bins, onset = episodes.facts["direction"][:, 0], int(episodes.facts["epoch_starts"][0, 1])
-        for step, seen in enumerate(states(network, episodes)):
+        for step, state in enumerate(states(network, episodes)):
             if step < onset - 1:
                 continue
             for kind, source in kinds.items():
                 means[kind][step - onset + 1].append(
-                    variance.condition_means(seen[source], bins, _NUM_BINS).reshape(_NUM_BINS, -1)
+                    variance.condition_means(state[source], bins, _NUM_BINS).reshape(_NUM_BINS, -1)
                 )
                 if step < onset:
-                    drawn[kind].append(seen[source][: effort.drawn].reshape(effort.drawn, -1).copy())
+                    examples[kind].append(state[source][: effort.drawn].reshape(effort.drawn, -1).copy())
             if step == onset:
                 break
     pairs = {kind: (np.stack(before), np.stack(after)) for kind, (before, after) in means.items()}
@@ -279,18 +279,18 @@ def shifts(agent: Agent, seed: int, effort: Effort) -> Measured:
     for kind, (before, after) in pairs.items():
         if len(before) < 3:
             continue
-        found = state_shift(before, after, named_generator(seed, "permutations"))
+        shift = state_shift(before, after, named_generator(seed, "permutations"))
         arrays |= {
-            f"shift/{kind}/distance": found.distance,
-            f"shift/{kind}/angle": found.angle,
-            f"shift/{kind}/pairs": found.pairs,
-            f"shift/{kind}/line": np.array(found.line),
-            f"shift/{kind}/permuted_p": np.array(found.permuted_p),
+            f"shift/{kind}/distance": shift.distance,
+            f"shift/{kind}/angle": shift.angle,
+            f"shift/{kind}/pairs": shift.pairs,
+            f"shift/{kind}/line": np.array(shift.line),
+            f"shift/{kind}/permuted_p": np.array(shift.permuted_p),
         }
-        line = {"r": found.line.r, "slope": found.line.slope, "p": found.line.p}
+        line = {"r": shift.line.r, "slope": shift.line.slope, "p": shift.line.p}
         metrics |= {f"shift/{kind}/{key}": value for key, value in line.items()}
-        metrics[f"shift/{kind}/permuted_p"] = found.permuted_p
-    for kind, parts in drawn.items():
+        metrics[f"shift/{kind}/permuted_p"] = shift.permuted_p
+    for kind, parts in examples.items():
         every = np.concatenate(parts)
         centred = every - every.mean(0)
         scores = centred @ principal_basis(every, 2)
@@ -325,12 +325,12 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
 
     Returns:
         Metrics `clusters/<representation>/rows` and `/columns` (numbers of clusters), `/row_stability`,
-        `/column_stability`, `shared/...` (do synapses of a cluster share units?); arrays
+        `/column_stability`, `shared/...` (see `shared`); arrays
         `clusters/<representation>/rows/<field>` and `/columns/<field>`, see `unpacked`, and
         `clusters/modulation/groups` (N E,).
     """
     metrics: dict[str, float] = {}
-    found: Arrays = {}
+    tables: Arrays = {}
     for kind in kinds:
         values = variance.normalised_variance(np.asarray(arrays[f"variance/{kind}"], dtype=np.float64))
         rng = named_generator(seed, f"clusters/{kind}")
@@ -342,12 +342,12 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
             fewest = _fewest(int(groups.max()) + 1, 10)
             grouped = cluster_groups(values.T, groups, rng, (fewest, 1000), effort.repeats)
             parts["columns"] = grouped.clustering
-            found[f"clusters/{kind}/groups"] = groups
+            tables[f"clusters/{kind}/groups"] = groups
         for part, clustering in parts.items():
             metrics[f"clusters/{kind}/{part}"] = float(clustering.num_clusters)
             metrics[f"clusters/{kind}/{part.removesuffix('s')}_stability"] = clustering.stability
-            found |= packed(clustering, f"clusters/{kind}/{part}")
-    return metrics, found
+            tables |= packed(clustering, f"clusters/{kind}/{part}")
+    return metrics, tables
 
 
 def _fewest(samples: int, published: int = 5) -> int:
@@ -356,7 +356,7 @@ def _fewest(samples: int, published: int = 5) -> int:
 
 
 def shared(arrays: Arrays, shape: tuple[int, int], seed: int) -> dict[str, float]:
-    """How much more often synapses of one cluster share a unit, or a cluster of units, than shuffled ones.
+    """Synapses of one cluster that share a unit, or a cluster of units, in excess of shuffled synapses.
 
     Args:
         arrays: What `clusters` found.

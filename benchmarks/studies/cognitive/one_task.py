@@ -100,7 +100,7 @@ def _figures(results: Groups) -> list[Drawn]:
         "Accuracy on the validation split by both published measures (thin: networks; bands: standard error; "
         "dotted: the goal)."
     )
-    drawn = [("learning", caption, draw.learning(results, _GOALS))]
+    figures = [("learning", caption, draw.learning(results, _GOALS))]
     for run in _analysed(run for runs in results.values() for run in runs):
         tolerance = run.metrics["points/tolerance"]
         eigenvalues = (
@@ -108,11 +108,11 @@ def _figures(results: Groups) -> list[Drawn]:
             f"within {tolerance:.3g} of 1, or not (grey ring)."
         )
         answers = f"What {run.label}, would answer from the fixed points if it were asked."
-        drawn += [
+        figures += [
             ("eigenvalues", eigenvalues, draw.eigenvalues(run, tolerance)),
             ("answers", answers, draw.responses(run)),
         ]
-    return drawn
+    return figures
 
 
 STUDY = Study(

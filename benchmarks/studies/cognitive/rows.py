@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.results import Results
 from benchmarks.studies.cognitive.figures import battery
-from benchmarks.studies.rows import Entry, array_entry, rows_of
+from benchmarks.studies.rows import Entry, array_mean, rows_of
 from benchmarks.studies.study import Row
 
 __all__ = ["accuracy_rows"]
@@ -40,7 +40,7 @@ def accuracy_rows(group: str, runs: Sequence[Results]) -> list[Row]:
             median = float(np.median([run.metrics[name] for run in runs]))
             rows.append(Row(f"{group}: {text}, median of networks", "", median, None, len(runs)))
     tasks: list[Entry] = [
-        (f"{task}, accuracy by trial", "", array_entry("accuracy/trial", number))
+        (f"{task}, accuracy by trial", "", array_mean("accuracy/trial", number))
         for number, task in enumerate(battery(runs[0]).settings.names)
     ]
     return rows + rows_of(runs, f"{group}: ", [*_COSTS, *tasks])

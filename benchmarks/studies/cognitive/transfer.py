@@ -94,7 +94,7 @@ def _task(tasks: Sequence[str], first: str) -> dict[str, Any]:
 
 def _plan() -> list[Planned]:
     """Pretraining `pretrain-<task>-<agent>` and transfer `<task>-<agent>`."""
-    planned = []
+    groups = []
     for agent, (settings, inputs) in _AGENTS.items():
         for first in _FIRST:
             pretraining = {"env_kwargs": _task((first, _SHARED), first)}
@@ -105,8 +105,8 @@ def _plan() -> list[Planned]:
             after = Planned(
                 f"{first}-{agent}", merged(_COMMON, settings, _TRANSFER, transfer), _SEEDS, start=before
             )
-            planned += [before, after]
-    return planned
+            groups += [before, after]
+    return groups
 
 
 def _parts(group: str) -> tuple[bool, str, str]:

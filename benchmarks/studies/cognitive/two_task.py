@@ -124,24 +124,24 @@ def _table(results: Groups) -> list[Row]:
 
 def _figures(results: Groups) -> list[Drawn]:
     caption = "Accuracy on the validation split by both published measures."
-    drawn = [("learning", caption, draw.learning(results, {"accuracy_angle": 0.95, "accuracy_trial": 0.9}))]
+    figures = [("learning", caption, draw.learning(results, {"accuracy_angle": 0.95, "accuracy_trial": 0.9}))]
     for group, runs in results.items():
-        measured = [run for run in runs if "variance/hidden" in run.arrays]
-        if not measured:
+        networks = [run for run in runs if "variance/hidden" in run.arrays]
+        if not networks:
             continue
-        variance = f"Normalised task-period variance, sorted by clusters ({measured[0].label})."
+        variance = f"Normalised task-period variance, sorted by clusters ({networks[0].label})."
         fractions = "Fractional variance (V1 - V2) / (V1 + V2) of each unit in the two tasks."
-        drawn += [
-            (f"{group}-variance", variance, draw.variance_maps(measured[0])),
-            (f"{group}-fractions", fractions, draw.fractions(measured)),
+        figures += [
+            (f"{group}-variance", variance, draw.variance_maps(networks[0])),
+            (f"{group}-fractions", fractions, draw.fractions(networks)),
         ]
-        if points := [run for run in measured if "followed/shares" in run.arrays]:
+        if points := [run for run in networks if "followed/shares" in run.arrays]:
             caption = (
                 "What the network would answer from the fixed point of M under a stimulus, while the rule "
                 f"input goes from {_TASKS[0]} (1) to {_TASKS[1]} (0). Thin: directions."
             )
-            drawn.append((f"{group}-followed", caption, draw.followed(points)))
-    return drawn
+            figures.append((f"{group}-followed", caption, draw.followed(points)))
+    return figures
 
 
 STUDY = Study(

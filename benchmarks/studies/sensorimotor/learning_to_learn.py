@@ -172,22 +172,22 @@ def _table(results: Groups) -> list[Row]:
 
 def _figures(results: Groups) -> list[Drawn]:
     """The paper's figures, and the comparison of learning by gradient and in context."""
-    drawn: list[Drawn] = []
+    figures: list[Drawn] = []
     for group in ("full-20ms", "full-1ms"):
         if runs := results.get(group, ()):
-            drawn += [
+            figures += [
                 (f"{group}-learning", draw.LEARNING, draw.learning(runs)),
                 (f"{group}-currents", draw.CURRENTS, draw.currents(runs[0])),
                 (f"{group}-fields", draw.FIELDS, draw.fields(runs)),
                 (f"{group}-cumulative", draw.CUMULATIVE, draw.cumulative(runs)),
             ]
     if groups := {name: results[name] for name in _PERTURBATIONS if name in results}:
-        drawn.append(("perturbation", draw.PERTURBATION, draw.perturbation(groups)))
+        figures.append(("perturbation", draw.PERTURBATION, draw.perturbation(groups)))
     blocks = {agent: results[f"block-{agent}"] for agent in _IN_CONTEXT if f"block-{agent}" in results}
     if blocks:
         gradient = [counts_of(run)[1:] for run in results.get("full-20ms", ())]
-        drawn.append(("in_context", draw.IN_CONTEXT, draw.in_context(blocks, gradient)))
-    return drawn
+        figures.append(("in_context", draw.IN_CONTEXT, draw.in_context(blocks, gradient)))
+    return figures
 
 
 STUDY = Study(

@@ -73,13 +73,15 @@ class Stored:
 def measure_sequence(run: Results, effort: Effort) -> Measured:
     """Learning curve, output currents of block 1, vector fields of all problems, and cumulative changes."""
     counts = counts_of(run)
-    stored = Stored(run)
-    metrics, arrays = _vector_fields(stored, counts)
+    snapshots = Stored(run)
+    metrics, arrays = _vector_fields(snapshots, counts)
     metrics |= _learning(counts)
-    arrays |= _currents(stored)
-    num = min(stored.num_problems, effort.problems, max(3, effort.points // stored.inputs(0, 1).shape[2]))
-    change = cumulative_change(stored.weights(0, num), stored.inputs(0, num), stored.leak)
-    scale = stored.ms_per_step
+    arrays |= _currents(snapshots)
+    num = min(
+        snapshots.num_problems, effort.problems, max(3, effort.points // snapshots.inputs(0, 1).shape[2])
+    )
+    change = cumulative_change(snapshots.weights(0, num), snapshots.inputs(0, num), snapshots.leak)
+    scale = snapshots.ms_per_step
     arrays |= {
         "cumulative/lags": change.lags,
         "cumulative/perpendicular": change.perpendicular / scale,
@@ -119,23 +121,23 @@ def _learning(counts: npt.NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> Measured:
+def _vector_fields(snapshots: Stored, counts: npt.NDArray[np.float64]) -> Measured:
     """Magnitudes and dimensions of the change of the flow, problem by problem and block by block."""
     sizes: dict[str, list[npt.NDArray[np.float64]]] = {}
     dimensions: dict[str, list[npt.NDArray[np.float64]]] = {}
     of_blocks: dict[str, list[float]] = {}
     invariant = 0.0
-    for start in range(1, stored.num_problems - BLOCK + 1, BLOCK):
+    for start in range(1, snapshots.num_problems - BLOCK + 1, BLOCK):
         squares: dict[str, npt.NDArray[np.float64]] = {}
         for first in range(start, start + BLOCK, _AT_ONCE):
             last = first + _AT_ONCE
-            weights, before = stored.weights(first, last), stored.weights(first - 1, last - 1)
-            change = field_change(weights, before, stored.inputs(first, last), stored.leak)
+            weights, before = snapshots.weights(first, last), snapshots.weights(first - 1, last - 1)
+            change = field_change(weights, before, snapshots.inputs(first, last), snapshots.leak)
             off = np.abs(change.weight_perpendicular + change.state_perpendicular).max()
             invariant = max(invariant, float(off))
             summary = summarise(change)
             for name, values in summary.magnitudes.items():
-                scale = 1.0 if name in ("current", "recurrent") else stored.ms_per_step
+                scale = 1.0 if name in ("current", "recurrent") else snapshots.ms_per_step
                 sizes.setdefault(name, []).append(values / scale)
             for name, values in summary.dimension.items():
                 dimensions.setdefault(name, []).append(values)
@@ -155,19 +157,19 @@ def _vector_fields(stored: Stored, counts: npt.NDArray[np.float64]) -> Measured:
         metrics |= {f"block_dimension/{name}/{k + 1}": v for k, v in enumerate(of_blocks[name])}
     length = min(500, len(size["recurrent"]))
     weight, needed = size["recurrent"][:length], counts[1 : 1 + length]
-    known = np.isfinite(needed)
-    correlation: npt.NDArray[np.float64] = np.asarray(np.corrcoef(weight[known], needed[known]))
+    finite = np.isfinite(needed)
+    correlation: npt.NDArray[np.float64] = np.asarray(np.corrcoef(weight[finite], needed[finite]))
     metrics["dw_rec/r_squared"] = float(correlation[0, 1]) ** 2
     arrays = {f"size/{name}": values for name, values in size.items()}
     arrays |= {f"dimension/{name}": values for name, values in dimension.items()}
     return metrics, arrays
 
 
-def _currents(stored: Stored) -> Arrays:
+def _currents(snapshots: Stored) -> Arrays:
     """Output currents in block 1 by part of the trajectories: mean and standard error, (K, T, O)."""
-    last = min(1 + BLOCK, stored.num_problems)
-    weights = stored.weights(1, last)
-    states = trajectories(weights, stored.inputs(1, last), stored.leak)[:, :, 1:]
+    last = min(1 + BLOCK, snapshots.num_problems)
+    weights = snapshots.weights(1, last)
+    states = trajectories(weights, snapshots.inputs(1, last), snapshots.leak)[:, :, 1:]
     spaces = subspaces(Moments.of(states))
     currents = output_currents(states, spaces.decision, weights.readout)
     arrays: Arrays = {

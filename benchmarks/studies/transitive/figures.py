@@ -202,17 +202,17 @@ def _monkeys(runs: Sequence[Results]) -> Figure:
 
 @styled
 def _ablations(runs: Sequence[Results]) -> Figure:
-    shown = {"": "standard test"} | {
+    labels = {"": "standard test"} | {
         n: c.label for n, c in CONDITIONS.items() if not n.startswith(("link", "sham"))
     }
-    del shown["matched-sham"]
-    figure = Figure(figsize=(8.2, 0.8 + 0.34 * len(shown)), layout="constrained")
+    del labels["matched-sham"]
+    figure = Figure(figsize=(8.2, 0.8 + 0.34 * len(labels)), layout="constrained")
     axes = figure.subplots()
-    for place, name in enumerate(shown):
+    for place, name in enumerate(labels):
         values = [run.metrics[f"{name}/accuracy" if name else "accuracy"] for run in runs]
         axes.barh(place, np.mean(values), color=COLOURS[0], height=0.62, alpha=0.85)
         axes.plot(values, [place] * len(values), "o", color="black", markersize=3)
-    axes.set_yticks(range(len(shown)), list(shown.values()))
+    axes.set_yticks(range(len(labels)), list(labels.values()))
     axes.invert_yaxis()
     axes.axvline(0.5, color=GREY, linestyle=":", linewidth=1.0)
     axes.set(title="Interventions", xlabel="accuracy in test trials", xlim=(0.0, 1.0))
@@ -227,9 +227,9 @@ def _modulator(runs: Sequence[Results]) -> Figure:
             values = run.arrays[f"modulator/{outcome}"]
             if not len(values):
                 continue
-            shown = [v + 0.0 for v in values.T]
+            columns = [v + 0.0 for v in values.T]
             parts: Any = axes.violinplot(
-                shown, positions=np.array([2.0, 3.0]) + 0.22 * (2 * side - 1), widths=0.4
+                columns, positions=np.array([2.0, 3.0]) + 0.22 * (2 * side - 1), widths=0.4
             )
             for body in parts["bodies"]:
                 body.set_facecolor(colour)
@@ -252,13 +252,13 @@ def _components(run: Results) -> Figure:
     x, y = run.arrays["components/scores"].T
     answers, first = run.arrays["components/answers"], run.arrays["components/first_items"]
     for answer, label in ((1, "first"), (0, "second")):
-        chosen = answers == answer
+        members = answers == answer
         left.plot(
-            x[chosen], y[chosen], ".", color=COLOURS[answer], markersize=2.5, label=f"chose the {label}"
+            x[members], y[members], ".", color=COLOURS[answer], markersize=2.5, label=f"chose the {label}"
         )
     for item in range(NUM_ITEMS):
-        chosen = first == item
-        right.plot(x[chosen], y[chosen], ".", color=COLOURS[item], markersize=2.5, label=_LETTERS[item])
+        members = first == item
+        right.plot(x[members], y[members], ".", color=COLOURS[item], markersize=2.5, label=_LETTERS[item])
     left.set_title("By answer")
     right.set_title("By first item")
     for axes in (left, right):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from benchmarks.experiments.transitive import pair_name
 from benchmarks.results import Results
-from benchmarks.studies.rows import Entry, Value, array_entry, rows_of
+from benchmarks.studies.rows import Entry, Value, array_mean, defined_mean, rows_of
 from benchmarks.studies.study import (
     Drawn,
     Groups,
@@ -109,45 +109,16 @@ def _measure(group: str, agent: Agent, run: Results, effort: Effort) -> Measured
 # ---- the table ---------------------------------------------------------------------------------------
 
 
-def _at_distance(name: str, distance: int) -> Value:
-    def value(run: Results) -> float:
-        return _defined_mean(run.arrays[name][:, distance - 1])
-
-    return value
-
-
-def _standard_pair(pair: tuple[int, int]) -> Value:
-    """Accuracy on a pair in the standard test."""
-
-    def value(run: Results) -> float:
-        return _defined_mean(run.arrays["splits/pairs"][:, pair[0], pair[1]])
-
-    return value
+_ALL = slice(None)
 
 
 def _middle_of_distance_3(run: Results) -> float:
-    return _defined_mean(by_place(run.arrays["splits/pairs"])[:, 2, 1:4])
-
-
-def _defined_mean(values: npt.NDArray[np.float64]) -> float:
-    """Mean of what is not NaN; NaN of nothing."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")
+    return defined_mean(by_place(run.arrays["splits/pairs"])[:, 2, 1:4])
 
 
 def _sham(kind: str) -> Value:
     def value(run: Results) -> float:
         return float(getattr(sham_pattern(run.arrays["sham/pairs"], _LISTS), kind))
-
-    return value
-
-
-def _decoded(target: str, first_trial: int, last_trial: int) -> Value:
-    """Mean decoding score at the response step over some trials."""
-
-    def value(run: Results) -> float:
-        scores = run.arrays["decoding/scores"][first_trial:last_trial, RESPONSE, DECODED.index(target)]
-        return _defined_mean(scores)
 
     return value
 
@@ -170,11 +141,15 @@ def _standard_rows() -> list[Entry]:
         ("test accuracy, neighbour pairs", "", "accuracy_adjacent"),
         ("test accuracy, other pairs", "", "accuracy_nonadjacent"),
         *(
-            (f"accuracy at distance {d}", published, _at_distance("splits/distance", d))
+            (f"accuracy at distance {d}", published, array_mean("splits/distance", _ALL, d - 1))
             for d, published in distances.items()
         ),
         *(
-            (f"accuracy on {pair_name(*pair)}", f"{value} (read off)", _standard_pair(pair))
+            (
+                f"accuracy on {pair_name(*pair)}",
+                f"{value} (read off)",
+                array_mean("splits/pairs", _ALL, *pair),
+            )
             for pair, value in pairs.items()
         ),
         ("middle of distance 3", "0.89 (read off)", _middle_of_distance_3),
@@ -200,20 +175,20 @@ def _linking_rows() -> list[Entry]:
             (f"{label}: within lists", "", f"{name}/accuracy_within"),
         ]
     rows += [
-        (f"linking: accuracy at distance {d}", printed, _at_distance("linking/distance", d))
-        for d, printed in enumerate(by_distance_, start=1)
+        (f"linking: accuracy at distance {d}", published, array_mean("linking/distance", _ALL, d - 1))
+        for d, published in enumerate(by_distance_, start=1)
     ]
     for i in range(NUM_ITEMS):
         for j in range(i + 1, NUM_ITEMS):
-            printed = near.get((i, j), "")
-            rows.append((f"linking: {pair_name(i, j)}", printed, array_entry("linking/pairs", i, j)))
+            published = near.get((i, j), "")
+            rows.append((f"linking: {pair_name(i, j)}", published, array_mean("linking/pairs", i, j)))
     rows += [
         ("sham: across, ranks within lists agree", "near 1", _sham("agree")),
         ("sham: across, same rank within lists", "", _sham("equal")),
         ("sham: across, ranks within lists disagree", "near 0", _sham("disagree")),
         ("sham: error at distances 3, 4 less error at 1", "above 0", _sham("hump")),
         *(
-            (f"sham: {pair_name(*p)}", "near 0", array_entry("sham/pairs", *p))
+            (f"sham: {pair_name(*p)}", "near 0", array_mean("sham/pairs", *p))
             for p in ((3, 4), (2, 4), (3, 5), (3, 6))
         ),
     ]
@@ -237,12 +212,12 @@ def _plastic_rows() -> list[Entry]:
         ("restricted test: other pairs", "", "restricted/accuracy_nonadjacent"),
         ("signs of alpha and modulator flipped: largest change of scores", "0", "sign_flip_difference"),
     ]
-    for step, after, printed in (
+    for step, after, published in (
         ("feedback", "right", "below 0"), ("feedback", "wrong", "below 0"),
         ("delay", "right", "0 or above"), ("delay", "wrong", "far below 0"),
     ):  # fmt: skip
         name = f"modulator/{step}_{after}"
-        rows.append((f"modulator at the {step} step after {after} answers", printed, name))
+        rows.append((f"modulator at the {step} step after {after} answers", published, name))
     rows += [
         ("Mann-Whitney p, feedback step", "", "modulator/feedback_p"),
         ("Mann-Whitney p, delay step", "", "modulator/delay_p"),
@@ -250,10 +225,10 @@ def _plastic_rows() -> list[Entry]:
         ("rows of the readout, r", "about -0.9", "weights/readout_correlation"),
         ("input weights of the two slots, r", "-0.8 to -0.9", "weights/slot_correlation"),
         ("trace rate eta", "about 1 (networks: 1.2)", "weights/trace_rate"),
-        ("rank code: alignment of A (psi2)", "+0.5", array_entry("rank_code/psi2", 0, 0)),
-        ("rank code: alignment of H (psi2)", "-0.5", array_entry("rank_code/psi2", 0, 7)),
-        ("rank code: alignment of A (psi1)", "about 0", array_entry("rank_code/psi1", 0, 0)),
-        ("rank code: alignment of H (psi1)", "about 0", array_entry("rank_code/psi1", 0, 7)),
+        ("rank code: alignment of A (psi2)", "+0.5", array_mean("rank_code/psi2", 0, 0)),
+        ("rank code: alignment of H (psi2)", "-0.5", array_mean("rank_code/psi2", 0, 7)),
+        ("rank code: alignment of A (psi1)", "about 0", array_mean("rank_code/psi1", 0, 0)),
+        ("rank code: alignment of H (psi1)", "about 0", array_mean("rank_code/psi1", 0, 7)),
         ("similarity of psi1 and psi2 structure", "weakly above 0", "rank_code/structure_similarity"),
     ]
     rows += [
@@ -263,9 +238,13 @@ def _plastic_rows() -> list[Entry]:
     for place, size in ((0, "0"), (1, "0"), (2, "small"), (3, "large")):
         for letter, item in (("C", 2), ("D", 3), ("E", 4), ("F", 5)):
             if place > 1 or letter == "D":
-                printed = "0" if place == 2 and letter in "CF" else size
+                published = "0" if place == 2 and letter in "CF" else size
                 rows.append(
-                    (f"DE at trial 18, step {place}: change of {letter}", printed, _change("DE", item, place))
+                    (
+                        f"DE at trial 18, step {place}: change of {letter}",
+                        published,
+                        _change("DE", item, place),
+                    )
                 )
     rows += [
         ("DE, CD never shown, step 3: change of C", "0", _change("DE, never CD", 2, 3)),
@@ -275,9 +254,13 @@ def _plastic_rows() -> list[Entry]:
         ("recoding: C at step 1 predicts its change, r", "above 0", "recoding/effect_of_C"),
         ("recoding: F at step 1 predicts its change, r", "above 0", "recoding/effect_of_F"),
     ]
-    for target, printed in zip(DECODED, ("barely", "yes", "yes", "", ""), strict=True):
+    for number, (target, published) in enumerate(zip(DECODED, ("barely", "yes", "yes", "", ""), strict=True)):
         rows.append(
-            (f"decoding, response step, trials 15-19: {target}", printed, _decoded(target, 15, NUM_TRAIN))
+            (
+                f"decoding, response step, trials 15-19: {target}",
+                published,
+                array_mean("decoding/scores", slice(15, NUM_TRAIN), RESPONSE, number),
+            )
         )
     return rows
 
@@ -301,7 +284,7 @@ def _table(results: Groups) -> list[Row]:
 
 def _short_linking_rows() -> list[Entry]:
     return [row for row in _linking_rows() if row[0].count(":") == 1 and "lists" in row[0].split(":")[1]] + [
-        (f"linking: accuracy at distance {d}", "", _at_distance("linking/distance", d))
+        (f"linking: accuracy at distance {d}", "", array_mean("linking/distance", _ALL, d - 1))
         for d in range(1, NUM_ITEMS)
     ]
 
@@ -334,10 +317,10 @@ def _toy_rows() -> list[Row]:
 
 def _figures(results: Groups) -> list[Drawn]:
     """The article's figures, from our networks."""
-    drawn = drawings.comparisons(results, _TITLES)
+    figures = drawings.comparisons(results, _TITLES)
     if _PLASTIC in results:
-        drawn += drawings.of_plastic(results[_PLASTIC])
-    return [*drawn, drawings.toy_model(toy_variants())]
+        figures += drawings.of_plastic(results[_PLASTIC])
+    return [*figures, drawings.toy_model(toy_variants())]
 
 
 STUDY = Study(

@@ -1,4 +1,4 @@
-"""What the transitive-inference study measures of a network: behaviour by condition, and representations.
+"""Measurements of the transitive-inference study: behaviour by condition, and representations.
 
 Every function plays fresh episodes and returns metrics and arrays. Episodes are analysed as they are played
 and not kept.
@@ -46,7 +46,7 @@ _SPLITS = 10
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is played.
+    """Numbers of episodes and steps.
 
     Attributes:
         share: Of each condition's episodes.
@@ -209,20 +209,20 @@ def representation(agent: NetworkAgent, seed: int, effort: Effort) -> Measured:
 
 def _modulator(network: Neuromodulated, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     with torch.no_grad():
-        given = torch.as_tensor(features).to(network.gain)
-        return network.modulation(given).cpu().numpy().astype(np.float32)
+        activity = torch.as_tensor(features).to(network.gain)
+        return network.modulation(activity).cpu().numpy().astype(np.float32)
 
 
 def _of_modulator(modulator: npt.NDArray[Any], correct: npt.NDArray[Any]) -> Measured:
-    found = modulator_by_outcome(modulator, correct)
+    outcomes = modulator_by_outcome(modulator, correct)
     metrics: dict[str, float] = {}
     for place, step in enumerate(("feedback", "delay")):
-        metrics[f"modulator/{step}_right"] = _mean(found.right[:, place])
-        metrics[f"modulator/{step}_wrong"] = _mean(found.wrong[:, place])
-        if not np.isnan(found.p[place]):
-            metrics[f"modulator/{step}_effect"] = float(found.effect[place])
-            metrics[f"modulator/{step}_p"] = float(found.p[place])
-    return metrics, {"modulator/right": found.right, "modulator/wrong": found.wrong}
+        metrics[f"modulator/{step}_right"] = _mean(outcomes.right[:, place])
+        metrics[f"modulator/{step}_wrong"] = _mean(outcomes.wrong[:, place])
+        if not np.isnan(outcomes.p[place]):
+            metrics[f"modulator/{step}_effect"] = float(outcomes.effect[place])
+            metrics[f"modulator/{step}_p"] = float(outcomes.p[place])
+    return metrics, {"modulator/right": outcomes.right, "modulator/wrong": outcomes.wrong}
 
 
 def _of_components(
@@ -252,7 +252,7 @@ def _of_components(
 def _decoding_targets(
     passage: Passage, choices: Choices, task: TransitiveInference
 ) -> npt.NDArray[np.float64]:
-    """What is decoded, `DECODED`, at every step; (T, B, 5)."""
+    """Targets of the decoding, `DECODED`, at every step; (T, B, 5)."""
     answers = passage.actions[task.layout.starts + RESPONSE]
     by_trial = np.stack(
         (

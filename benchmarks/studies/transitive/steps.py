@@ -1,4 +1,4 @@
-"""One trial of transitive inference, step by step: how items move in it, and what is active meanwhile."""
+"""One trial of transitive inference, step by step: movement of items, and activity."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _trial(agent: NetworkAgent, schedule: Any, trial: int, episodes: int, seed: 
 
 
 def step_by_step(agent: NetworkAgent, seed: int, effort: Effort) -> Measured:
-    """How items move when a pair is seen for the first time at trial 18, and what is active meanwhile.
+    """Movement of items, and activity, at the first presentation of a pair, in trial 18.
 
     Metrics: `withheld <pair>/accuracy` at that trial. Arrays: `withheld <pair>/alignments` (5, N), means
     before the trial and after each step; of the recoded reinstatement (only with D, E withheld)
@@ -82,13 +82,13 @@ def step_by_step(agent: NetworkAgent, seed: int, effort: Effort) -> Measured:
     metrics: dict[str, float] = {}
     arrays: Arrays = {}
     for name, arguments in WITHHELD.items():
-        seen = _trial(
+        trials = _trial(
             agent, ("withheld_pair", arguments), WITHHELD_TRIAL, effort.withheld, seed, f"withheld {name}"
         )
-        metrics[f"withheld {name}/accuracy"] = float(seen.correct.mean())
-        arrays[f"withheld {name}/alignments"] = seen.alignments.mean(1)
+        metrics[f"withheld {name}/accuracy"] = float(trials.correct.mean())
+        arrays[f"withheld {name}/alignments"] = trials.alignments.mean(1)
         if name == "DE":
-            withheld = seen
+            withheld = trials
     more, pictures = _recoding(agent, withheld, seed, effort)
     return metrics | more, arrays | pictures
 
@@ -102,20 +102,20 @@ def _recoding(agent: NetworkAgent, withheld: _Trial, seed: int, effort: Effort) 
     slow = network.slow_weights()
     axis = torch.as_tensor(rank_code.decision_axis(network)).to(slow.recurrent)
     psi1 = torch.as_tensor(np.concatenate((withheld.psi1, standard.psi1))).to(slow.recurrent)
-    fitted = fit_recoding(
+    fit = fit_recoding(
         psi1, slow.recurrent.detach(), slow.plasticity.detach(), axis, torch_generator(seed, "recoding fit"),
         num_steps=effort.recoding_steps,
     )  # fmt: skip
     both = (np.concatenate((withheld.features[FEEDBACK], standard.features[FEEDBACK])),)
-    fitted = fitted.turned(*both, np.concatenate((withheld.answers, standard.answers)))
+    fit = fit.turned(*both, np.concatenate((withheld.answers, standard.answers)))
     count = len(withheld.answers)
-    of_withheld, of_standard = fitted.items[:count], fitted.items[count:]
+    of_withheld, of_standard = fit.items[:count], fit.items[count:]
     # Seen from the higher item first: with the sides swapped, items are reinstated with the other sign.
     side = np.where(withheld.first < withheld.second, 1.0, -1.0)[:, None]
     items = np.stack([side * cosines(h[:, None], of_withheld) for h in withheld.features])  # (4, B, N)
     plain = np.stack([side * cosines(h[:, None], withheld.psi1) for h in withheld.features])
     answer = np.where(withheld.answers > 0, 1.0, -1.0)
-    written = np.stack([answer * cosines(h, fitted.written) for h in withheld.features])
+    written = np.stack([answer * cosines(h, fit.written) for h in withheld.features])
     change = withheld.alignments[-1] - withheld.alignments[-2]
     response = cosines(withheld.features[RESPONSE][:, None], of_withheld)
     effects = {
@@ -126,9 +126,9 @@ def _recoding(agent: NetworkAgent, withheld: _Trial, seed: int, effort: Effort) 
         cosines(standard.features[RESPONSE][:, None], of_standard), standard.first, standard.second, NUM_ITEMS
     )
     metrics = {
-        "recoding/mean_cosine": fitted.mean_cosine,
-        "recoding/starts": float(fitted.num_starts),
-        "recoding/correlation_with_plain": float(np.abs(pearson(fitted.items, psi1.cpu().numpy())).mean()),
+        "recoding/mean_cosine": fit.mean_cosine,
+        "recoding/starts": float(fit.num_starts),
+        "recoding/correlation_with_plain": float(np.abs(pearson(fit.items, psi1.cpu().numpy())).mean()),
         **{f"recoding/effect_of_{letter}": value for letter, value in effects.items()},
     }
     return metrics, {
