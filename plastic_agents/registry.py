@@ -80,7 +80,8 @@ class AgentSpec:
     def accepted(self) -> set[str] | None:
         """Names of the network's arguments that `make` takes; None: `build` alone knows."""
         assert self.build is not None
-        takes = [p for f in (self.build, *self.networks) for p in inspect.signature(f).parameters.values()]
+        makers: list[Callable[..., Any]] = [self.build, *self.networks]
+        takes = [p for f in makers for p in inspect.signature(f).parameters.values()]
         if not self.networks and any(p.kind is p.VAR_KEYWORD for p in takes):
             return None
         return {p.name for p in takes if p.kind is not p.VAR_KEYWORD} - _FROM_TASK
