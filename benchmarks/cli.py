@@ -48,6 +48,8 @@ def guarded(script: str, work: Callable[[], int]) -> int:
         work: Returns the exit status.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.WARNING)  # all else is for the run's own log
     try:
         return work()
     except Stopped as stopped:
