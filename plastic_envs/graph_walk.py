@@ -175,11 +175,22 @@ class GraphTask(Task):
     # ---- scores and pictures -----------------------------------------------------------------------
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, float]:
-        """Accuracy (`score`; NaN if nothing was asked), also by kind of key, with the share of each."""
+        """Accuracy (`score`), also by kind of key, with the share of each.
+
+        Raises:
+            ValueError: If nothing is asked in these episodes, so that there is no score.
+        """
         counts = episodes.weights > 0
+        if not counts.any():
+            raise ValueError(
+                "nothing is asked in these episodes (mode='acquire' shows moves only), so there is no score; "
+                "take mode='interleaved' or 'predict' to train or score an agent."
+            )
         correct = episodes.targets == actions
-        score = float(correct[counts].mean()) if counts.any() else float("nan")
-        return {"score": score, **accuracy_by_kind(correct, episodes.step_facts["key_kind"], counts)}
+        return {
+            "score": float(correct[counts].mean()),
+            **accuracy_by_kind(correct, episodes.step_facts["key_kind"], counts),
+        }
 
     @abstractmethod
     def oracle_policy(self) -> Policy:

@@ -276,7 +276,7 @@ class SensorimotorAssociation(SensorimotorTask):
         """The next problem for {"new_problem": True}, problem k for {"problem": k}."""
         self.check_options(options)
         number = options.get("problem", self.problem + bool(options.get("new_problem", False)))
-        return self if number == self.problem else self.with_problem(int(number))
+        return self if number == self.problem else self.with_problem(number)
 
 
 def draw_images(streams: RowStreams, num_images: int, image_dim: int) -> npt.NDArray[np.float64]:

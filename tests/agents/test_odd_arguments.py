@@ -38,7 +38,7 @@ SMALL_NETWORK = {"hidden_size": 4, "key_size": 4, "num_units": 4, "width": 8}
 ODD: list[Any] = [
     -1, 0, 1, 2, 3, 7, 10**6, 10**9, 10**12, 2**63, 2**64, -(2**64), 10**400,
     0.0, -0.5, 0.5, 1.0, 1.5, 1e-300, 1e-12, 1e30, 1e300, -1e300, math.nan, math.inf, -math.inf,
-    None, True, False, "", "x", "1", "config", "é", b"x", 1j, object(), print, int,
+    None, True, False, "", "x", "1", "config", "acquire", "é", b"x", 1j, object(), print, int,
     [], {}, (), set(), [1], [1, 2], ["x"], [None], [math.nan], {"a": 1}, {1: 2}, {"x": math.nan}, [[]],
     ([], {}),
     np.int64(3), np.int32(-1), np.float64(0.5), np.float32(math.inf), np.bool_(True), np.array(2),
