@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ import plastic_agents
 from benchmarks.checkpoints import Checkpointer, StopRequest
 from benchmarks.config import from_file, parse
 from benchmarks.history import History
+from benchmarks.ship import rewrite
 from plastic_agents import files, pretrained
 from plastic_agents.base import NetworkAgent
 from plastic_envs import make_task
@@ -246,6 +248,18 @@ def test_every_shipped_network_has_a_checksum(name: str) -> None:
     """K2: those that were shipped without one are written again."""
     _, ours = files.read_tensors(pretrained.agent_file(name), "agent")
     assert ours
+
+
+def test_rewriting_shipped_networks_keeps_every_bit_of_their_weights(tmp_path: Path) -> None:
+    """K2: files without a checksum get one, and hold what they held."""
+    content, _ = files.read_tensors(pretrained.agent_file("transitive-gru-0"), "agent")
+    torch.save({**content, "format": 1}, tmp_path / "old.pt")
+    shutil.copyfile(pretrained.config_file("transitive-gru-0"), tmp_path / "old.yaml")
+    assert rewrite(tmp_path) == [tmp_path / "old.pt"]
+    again, ours = files.read_tensors(tmp_path / "old.pt", "agent")
+    assert ours
+    assert again.keys() == content.keys()
+    assert all(torch.equal(w, again["weights"][name]) for name, w in content["weights"].items())
 
 
 def test_a_task_that_cannot_be_made_again_is_told_with_its_remedy(tmp_path: Path) -> None:
