@@ -122,8 +122,9 @@ class SensorimotorBlock(SensorimotorTask):
         num_steps = trials_per_problem * problems_per_episode * len(self.trial_periods)
         if num_steps > MOST_STEPS:
             raise ValueError(
-                f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}: an "
-                f"episode of {num_steps} steps of dt_ms={dt_ms}; expected at most {MOST_STEPS}."
+                f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}, "
+                f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: an episode of {num_steps} steps; expected at most "
+                f"{MOST_STEPS}."
             )
         check_size(
             num_steps * (image_dim + num_images + 40) * 4

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import nn
 
+from plastic_agents.functional.activations import ACTIVATIONS
 from plastic_agents.functional.activations import activation as activation_named
 from plastic_agents.functional.mpn import Rule, Synapses, run, run_loop, step
 from plastic_agents.networks.base import Network
@@ -77,7 +78,7 @@ class MPNLayer(nn.Module):
         plasticity: Literal["multiplicative", "additive"] = "multiplicative",
         update: Literal["associative", "presynaptic", "oja"] = "associative",
         bounds: tuple[Bound, Bound] | None = (-1.0, 1.0),
-        squash: str = "linear",
+        squash: Annotated[str, Words(ACTIVATIONS)] = "linear",
         activation: str = "tanh",
         eta: Annotated[float, Range(-1000, 1000)] | Literal["gaussian", "uniform"] | None = None,
         eta_shape: RateShape = "scalar",
