@@ -123,8 +123,8 @@ class SensorimotorBlock(SensorimotorTask):
         if num_steps > MOST_STEPS:
             raise ValueError(
                 f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}, "
-                f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: an episode of {num_steps} steps; expected at most "
-                f"{MOST_STEPS}."
+                f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: an episode of {num_steps} steps; expected "
+                f"at most {MOST_STEPS}."
             )
         check_size(
             num_steps * (image_dim + num_images + 40) * 4

@@ -128,7 +128,7 @@ class StimulusCoding(Task):
         self,
         readout: Annotated[str, Words(READOUTS)] = "estimation",
         split: Annotated[str, Words(SPLITS)] = "train",
-        num_steps: Annotated[int, Range(1, 1_000_000)] = 100_000,
+        num_steps: Annotated[int, Range(1, 400_000)] = 100_000,
         prior_drift: Annotated[str, Words(PRIOR_DRIFTS)] = "published",
         kappa: Annotated[float, Range(0, 100)] = 0.75,
         mu: Annotated[float, Range(-100, 100)] = 0.0,

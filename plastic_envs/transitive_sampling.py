@@ -63,7 +63,7 @@ def draw_random_items(
     else:
         raise ValueError(
             f"{int(found.min())} of {most} items of {size} entries found in {_MAX_CANDIDATES} tries: no two "
-            f"may agree in more than {max_equal}; make the items larger or fewer, or raise cue_overlap."
+            f"may agree in more than {max_equal}; raise cue_size or cue_overlap, or lower num_items."
         )
     return _shuffled(streams, items, num_items)
 

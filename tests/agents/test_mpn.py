@@ -422,7 +422,7 @@ def test_activations() -> None:
         (lambda: MPN(3, 4, 2, update="hebb"), "update='hebb'"),
         (lambda: MPN(3, 4, 2, plasticity="both"), "plasticity='both'"),
         (lambda: MPN(3, 4, 2, bounds=(0.1, 1.0)), r"bounds=\(0.1, 1.0\)"),
-        (lambda: MPN(3, 4, 2, squash="tanhh"), "activation 'tanhh'"),
+        (lambda: MPN(3, 4, 2, squash="tanhh"), "squash='tanhh'"),
         (lambda: MPN(3, 4, 2, path="quick"), "path='quick'"),
         (lambda: MPNLayer(0, 4), "in_features=0"),
     ],
