@@ -331,7 +331,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
 
     def _remember(self, engine: TrialEngine, task: Task) -> None:
         """Keep the weights, and what a perturbation will need."""
-        self._snapshots.append(torch.as_tensor(engine.flat.astype(np.float32)))
+        self._snapshots.append(torch.from_numpy(engine.flat.astype(np.float32)))
         if self.config.perturbation == "none" or not isinstance(engine, CompiledEngine):
             return
         if self._first_learned is None:
@@ -372,15 +372,15 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         flat = flat if self._attempt is None else self._attempt.before
         moments = self._moments
         return {
-            "flat": None if flat is None else torch.as_tensor(flat.copy()),
+            "flat": None if flat is None else torch.from_numpy(flat.copy()),
             "rate_target": self._rate_target,
             "target_is_set": self._target_is_set,
             "counts": list(self._counts),
             "snapshots": torch.stack(self._snapshots) if everything and self._snapshots else None,
-            "first_learned": None if self._first_learned is None else torch.as_tensor(self._first_learned),
+            "first_learned": None if self._first_learned is None else torch.from_numpy(self._first_learned),
             "moments": None
             if moments is None
-            else [torch.as_tensor(moments.total), torch.as_tensor(moments.square), moments.num_problems],
+            else [torch.from_numpy(moments.total), torch.from_numpy(moments.square), moments.num_problems],
             "orders": self._orders[: max(0, self.update - self.config.num_before)],
         }
 

@@ -209,11 +209,11 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         rows, actions = np.arange(batch), []
         rates, power = state.rates, 0.0
         for t in range(episodes.num_steps):
-            forget = torch.as_tensor(episodes.resets[t])
+            forget = torch.from_numpy(episodes.resets[t])
             rates = torch.where(forget[:, None], torch.full_like(rates, START_RATE), rates)
-            seen = torch.as_tensor(episodes.observations[t], dtype=torch.float64)
+            seen = torch.from_numpy(episodes.observations[t]).double()
             drive = seen @ U.T + b
-            kicks = torch.as_tensor(network.noise(state._replace(step=state.step + t), 1)[0])
+            kicks = torch.from_numpy(network.noise(state._replace(step=state.step + t), 1)[0])
             for kick in kicks:
                 free = rate_step(rates, drive + rates @ W.T, kick, network.constants)
                 pushed = sigma * math.sqrt(dt) * kick
@@ -226,10 +226,10 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
             power += float(rates.square().sum(1).mean()) / episodes.num_steps
             actions.append(action)
             steps = np.full(batch, t)
-            reward = torch.as_tensor(task.reward(episodes, steps, rows, action), dtype=torch.float64)
+            reward = torch.from_numpy(task.reward(episodes, steps, rows, action).astype(np.float64))
             if task.closed_loop:
                 task.advance(episodes, steps, rows, action)
-            running = torch.as_tensor(t < episodes.lengths)
+            running = torch.from_numpy(t < episodes.lengths)
             reward -= config.cost_l1 * rates.sum(1) + config.cost_l2 * rates.square().sum(1)
             factor = (reward - expected[t]) * running / batch
             for gain, trace in zip(gains, traces, strict=True):

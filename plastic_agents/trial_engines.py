@@ -197,7 +197,7 @@ class AutogradEngine(TrialEngine):
         first = 0
         for _, parameter in self._parameters:
             last = first + parameter.numel()
-            parameter.copy_(torch.as_tensor(self.flat[first:last].reshape(parameter.shape)))
+            parameter.copy_(torch.from_numpy(self.flat[first:last].reshape(parameter.shape)))
             first = last
 
     def part(self, name: str) -> npt.NDArray[np.bool_]:

@@ -107,7 +107,7 @@ def find_fixed_points(step: Step, starts: npt.ArrayLike, search: Search | None =
         search: Settings; None: the defaults.
     """
     search = Search() if search is None else search
-    first = torch.as_tensor(np.asarray(starts, dtype=np.float64))
+    first = torch.as_tensor(np.asarray(starts, dtype=np.float64), device="cpu")
     points = _by_adam(step, first, search)
     if search.lbfgs_updates:
         points = torch.cat([_by_lbfgs(step, point[None], search) for point in points])
@@ -168,13 +168,13 @@ def leading_eigenvalues(
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-    at = torch.as_tensor(np.asarray(point, dtype=np.float64))[None].requires_grad_()
+    at = torch.as_tensor(np.asarray(point, dtype=np.float64), device="cpu")[None].requires_grad_()
     with torch.enable_grad():
         after = step(at)
     size = at.numel()
 
     def product(vector: npt.NDArray[Any]) -> Floats:
-        along = torch.as_tensor(np.ascontiguousarray(vector, dtype=np.float64)).reshape(at.shape)
+        along = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float64)).reshape(at.shape)
         (result,) = torch.autograd.grad(after, at, along, retain_graph=True, materialize_grads=True)
         return np.asarray(result.numpy().reshape(-1))
 

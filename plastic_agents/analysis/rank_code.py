@@ -69,7 +69,7 @@ def item_activity(network: Neuromodulated, task: Task, items: npt.NDArray[np.flo
         items: (B, N, C).
     """
     inputs = network.encode.weight.new_zeros(*items.shape[:2], network.input_size)
-    inputs[..., task.field("first_item").slice] = torch.as_tensor(items).to(inputs)
+    inputs[..., task.field("first_item").slice] = torch.as_tensor(items, device=inputs.device).to(inputs)
     inputs[..., task.field("constant").slice] = 1.0
     return torch.tanh(network.encode(inputs))  # at rest there is no recurrent input
 

@@ -122,7 +122,9 @@ class LinearDecoding:
         """Add training samples: inputs (M, B, n), targets (M, B, k)."""
         columns = _with_constant(inputs)
         self._products = self._products + columns.mT @ columns
-        self._covariances = self._covariances + columns.mT @ torch.as_tensor(targets, dtype=torch.float64)
+        self._covariances = self._covariances + columns.mT @ torch.as_tensor(
+            targets, dtype=torch.float64, device="cpu"
+        )
 
     def predict(self, inputs: Numbers) -> Floats:
         """Predictions (M, B, k) for inputs (M, B, n).
@@ -144,5 +146,5 @@ class LinearDecoding:
 
 
 def _with_constant(inputs: Numbers) -> torch.Tensor:
-    exact = torch.as_tensor(inputs, dtype=torch.float64)
+    exact = torch.as_tensor(inputs, dtype=torch.float64, device="cpu")
     return torch.cat((exact, exact.new_ones(*exact.shape[:-1], 1)), dim=-1)

@@ -39,8 +39,8 @@ Floats = npt.NDArray[np.float64]
 Lists = Sequence[Sequence[int]]
 
 # Halfway between the two released networks, active and passive: mean accuracy on interior across-list pairs
-# (0.73 and 0.60) and on within-list pairs (0.85 and 0.65) after linking. Pairs beside the link are near
-# chance in both, so that no single pair decides.
+# (0.73 and 0.60) and on within-list pairs (0.85 and 0.65) after linking. No single pair
+# decides: those beside the link are near chance even in the active one.
 _LINKED, _KEPT = 0.66, 0.75
 
 

@@ -6,6 +6,7 @@ from plastic_agents.functional.mpn import run_loop as multi_plasticity_loop
 from plastic_agents.functional.neuromodulated import run as modulated_plasticity
 from plastic_agents.functional.neuromodulated import run_loop as modulated_plasticity_loop
 from plastic_agents.functional.normalised_hebb import normalised_hebbian
+from plastic_agents.functional.three_factor import run_trial as three_factor_trial
 
 __all__ = [
     "associate",
@@ -15,4 +16,5 @@ __all__ = [
     "multi_plasticity",
     "multi_plasticity_loop",
     "normalised_hebbian",
+    "three_factor_trial",
 ]

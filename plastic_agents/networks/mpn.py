@@ -43,7 +43,8 @@ class MPNLayer(nn.Module):
             ("matrix").
         eta_trained: Whether eta is trained.
         lambda_max: Largest share of M kept per step, in (0, 1]; lambda starts there (a matrix: at a share of
-            it, uniform between 0 and 1), and is clamped to [0, lambda_max] by `constrain`. None: 0.95.
+            it, uniform between 0 and 1), and is clamped to [0, lambda_max] by `constrain`. None:
+            0.95, the published layer's default; the agent `mpn` takes 0.99, as the published experiments do.
         m_time_scale_ms: M's time constant, which gives lambda_max = 1 - dt_ms / m_time_scale_ms.
         dt_ms: Duration of a step; the agent `mpn` takes the task's own.
         lambda_shape: As `eta_shape`.

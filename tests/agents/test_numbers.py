@@ -153,6 +153,26 @@ def test_agents_play_whatever_the_default_device(name: str) -> None:
         agent.act_on(episodes)
 
 
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("plastic", None), ("gru", "actor-critic"), ("three-factor", "three-factor"), ("leaky-softplus", None)],
+)
+def test_agents_learn_whatever_the_default_device(name: str, method: str | None) -> None:
+    """F18: `torch.as_tensor` of an array goes to the default device; `three-factor` could not learn."""
+    rows: dict[str, list[dict[str, float]]] = {"cpu": [], "meta": []}
+    for device, seen in rows.items():
+        settings = {"batch_size": 2, "validation_episodes": 2, "log_every": 1}
+        agent = plastic_agents.make(
+            name, "EvidenceIntegration-v0", device="cpu", method=method, learner=settings
+        )
+        with torch.device(device):
+            agent.learn(updates=2, callback=lambda agent, update, row, seen=seen: seen.append(row))
+    assert len(rows["cpu"]) == 2
+    for plain, elsewhere in zip(rows["cpu"], rows["meta"], strict=True):
+        same = [key for key in plain if "second" not in key]  # but for how long it took
+        assert {key: plain[key] for key in same} == {key: elsewhere[key] for key in same}
+
+
 def test_a_fixed_rate_of_forgetting_is_kept_in_a_file(tmp_path: Path) -> None:
     """P7: lambda and eta that are not trained were in no checkpoint; .7 came back as .99."""
     agent = plastic_agents.make("mpn", "EvidenceIntegration-v0", hidden_size=4, device="cpu")
