@@ -174,7 +174,7 @@ def test_free_network_streams_and_paths_agree():
 
 def test_errors_name_the_remedy():
     """Constructor mistakes are caught where they are made."""
-    with pytest.raises(ValueError, match="expected 'fast' or 'loop'"):
+    with pytest.raises(ValueError, match=r"path='quick': expected one of \('fast', 'loop'\)"):
         BoundFastWeights(15, 4, BINDING, path="quick")
     with pytest.raises(ValueError, match=r"num_outputs=3.*4 elements"):
         BoundFastWeights(15, 3, BINDING)

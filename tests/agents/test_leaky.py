@@ -68,7 +68,7 @@ def test_retention_follows_the_tasks_step() -> None:
         (lambda: LeakyRNN(3, 0, 2), "hidden_size=0"),
         (lambda: LeakyRNN(3, 4, 2, retention=1.0), "retention=1.0"),
         (lambda: LeakyRNN(3, 4, 2, activation="tan"), "activation 'tan'"),
-        (lambda: LeakyRNN(3, 4, 2, recurrent_initialisation="he"), "initialisation 'he'"),
+        (lambda: LeakyRNN(3, 4, 2, recurrent_initialisation="he"), "recurrent_initialisation='he'"),
     ],
 )
 def test_mistakes_are_named(make: Callable[[], Any], message: str) -> None:

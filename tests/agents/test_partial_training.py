@@ -153,7 +153,7 @@ def test_a_score_never_reached_stops_nothing_and_resuming_counts_on() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    for wrong in ({"stop_evaluations": 0}, {"stop_after": -1}):
-        with pytest.raises(ValueError, match="stop_evaluations"):
-            GradientConfig(**wrong)
+    for name, value in (("stop_evaluations", 0), ("stop_after", -1)):
+        with pytest.raises(ValueError, match=f"{name}={value}"):
+            GradientConfig(**{name: value})
     assert SupervisedConfig(trained=["a", "b"]).trained == ("a", "b")  # type: ignore[arg-type]
