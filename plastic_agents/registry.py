@@ -235,6 +235,7 @@ AGENTS: dict[str, AgentSpec] = {
     "gru-published": AgentSpec(
         "the gated units beside which multi-plasticity networks were published, with a linear read-out",
         _published_gru,
+        networks=(PublishedGRU,),
         learner=_SLOW,
     ),
     "lstm": AgentSpec(

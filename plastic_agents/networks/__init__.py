@@ -6,7 +6,7 @@ from plastic_agents.networks.leaky_softplus import LeakySoftplus, LeakySoftplusS
 from plastic_agents.networks.mpn import MPN, MPNLayer, MPNState
 from plastic_agents.networks.neuromodulated import Neuromodulated
 from plastic_agents.networks.published import PublishedPlastic, PublishedState
-from plastic_agents.networks.published_gru import PublishedGRU, PublishedGRUState
+from plastic_agents.networks.published_gru import PublishedGRU
 from plastic_agents.networks.recurrent import RecurrentState, TorchRecurrent
 from plastic_agents.networks.three_factor import NoisyRates, NoisyRateState
 from plastic_agents.networks.transformer import CausalTransformer, TransformerState
@@ -25,7 +25,6 @@ __all__ = [
     "NoisyRateState",
     "NoisyRates",
     "PublishedGRU",
-    "PublishedGRUState",
     "PublishedPlastic",
     "PublishedState",
     "Recording",

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
 from plastic_agents.functional.activations import activation as activation_named
 from plastic_agents.networks.base import Network, in_stretches
 from plastic_agents.networks.initial import initialise, initialise_vector
+from plastic_agents.networks.leaky import LeakyState
+from plastic_envs.arguments import Size, checked
 
-__all__ = ["PublishedGRU", "PublishedGRUState"]
-
-
-class PublishedGRUState(NamedTuple):
-    """The memory of `PublishedGRU`.
-
-    Attributes:
-        hidden: h, (B, N).
-    """
-
-    hidden: torch.Tensor
+__all__ = ["PublishedGRU"]
 
 
-class PublishedGRU(Network[PublishedGRUState]):
+class PublishedGRU(Network[LeakyState]):
     """Gated units h <- (1 - z) c + z h, y = W_out h; zeros at the start.
 
         z = sigmoid(U_z u + W_z h + b_z)
@@ -48,10 +38,11 @@ class PublishedGRU(Network[PublishedGRUState]):
 
     readout: nn.Linear
 
+    @checked
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Size,
         num_outputs: int,
         activation: str = "tanh",
         readout_bias: bool = False,
@@ -72,21 +63,19 @@ class PublishedGRU(Network[PublishedGRUState]):
         if readout_bias:
             initialise_vector(self.readout.bias)
 
-    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> PublishedGRUState:
+    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> LeakyState:
         """Zeros; nothing is drawn."""
-        return PublishedGRUState(self.recurrent.new_zeros(batch_size, self.num_features))
+        return LeakyState(self.recurrent.new_zeros(batch_size, self.num_features))
 
     def run(
-        self, inputs: torch.Tensor, state: PublishedGRUState, resets: torch.Tensor | None
-    ) -> tuple[torch.Tensor, PublishedGRUState]:
+        self, inputs: torch.Tensor, state: LeakyState, resets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, LeakyState]:
         """Activity (T, B, N) and the state; see `Network.run`."""
         return in_stretches(
             self._stretch, self.encode(inputs), state, resets, self.initial_state(inputs.shape[1])
         )
 
-    def _stretch(
-        self, drive: torch.Tensor, state: PublishedGRUState
-    ) -> tuple[torch.Tensor, PublishedGRUState]:
+    def _stretch(self, drive: torch.Tensor, state: LeakyState) -> tuple[torch.Tensor, LeakyState]:
         """Run where nothing is reset."""
         f, h, activity = activation_named(self.activation), state.hidden, []
         to_gates, to_candidate = drive.split([2 * self.num_features, self.num_features], dim=-1)
@@ -94,4 +83,4 @@ class PublishedGRU(Network[PublishedGRUState]):
             z, q = torch.sigmoid(gate + h @ self.gates.T).chunk(2, dim=-1)
             h = (1.0 - z) * f(candidate + (q * h) @ self.recurrent.T) + z * h
             activity.append(h)
-        return torch.stack(activity), PublishedGRUState(h)
+        return torch.stack(activity), LeakyState(h)
