@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ class Results:
         try:
             curves, arrays = read_arrays(directory.curves_file)
             config, metrics = from_file(directory.config_file), directory.read_metrics()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError) as error:
             raise Mistake(f"{directory.path} holds no run that can be read: {one_line(error)}") from error
         if missing := [name for name in _NEEDED if name not in metrics]:
             raise Mistake(f"{directory.metrics_file} lacks {', '.join(missing)}.")

@@ -335,10 +335,8 @@ class NetworkAgent(Agent):
         self, task: Task, episodes: Episodes, draws: _Draws, rows: slice, deterministic: bool
     ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Outputs and actions in episodes whose observations are known beforehand."""
-        inputs, lengths = (
-            self.tensor(episodes.observations),
-            torch.as_tensor(episodes.lengths, device=self.device),
-        )
+        inputs = self.tensor(episodes.observations)
+        lengths = torch.as_tensor(episodes.lengths, device=self.device)
         outputs, _, _ = self.network.padded(inputs, draws.starts(rows), self.resets(episodes), lengths)
         if deterministic and self._discrete:
             return outputs, outputs.argmax(-1).cpu().numpy()

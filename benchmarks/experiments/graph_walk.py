@@ -53,8 +53,6 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     metrics, arrays = graphs.measure(agent, config)
     task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
     assert isinstance(task, GraphWalk)
-    if task.mode == "acquire":  # nothing is asked, so there is nothing to score
-        return metrics, arrays
     longer = task.remake(num_steps=LONG_WALK_STEPS, num_segments=1)
     hits, moves = _hits(agent, longer, _NUM_LONG_WALKS, "long walk")
     metrics["long_walk/accuracy"] = float(hits.mean())
