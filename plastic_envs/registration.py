@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -10,9 +12,15 @@ from gymnasium.vector import VectorEnv
 
 from plastic_envs.arguments import unknown_name
 from plastic_envs.core import Task
-from plastic_envs.views import build_task, imported_task_class
 
-__all__ = ["ENVIRONMENTS", "make_task", "register_all", "trusted_task_class"]
+__all__ = [
+    "ENVIRONMENTS",
+    "build_task",
+    "imported_task_class",
+    "make_task",
+    "register_all",
+    "trusted_task_class",
+]
 
 _ENTRY_POINT = "plastic_envs.views:TaskEnv"
 _GRAPH = "plastic_envs.graph_walk:GraphWalk"
@@ -90,6 +98,39 @@ def make_task(env_id: str | gym.Env[Any, Any] | VectorEnv[Any, Any, Any], **kwar
     if env_id not in ENVIRONMENTS:
         raise ValueError(unknown_name("environment", env_id, ENVIRONMENTS))
     return build_task(**{**ENVIRONMENTS[env_id], **kwargs})
+
+
+def build_task(task: Task | str, **kwargs: Any) -> Task:
+    """The task itself, or the one named by "package.module:Class", made with `kwargs`."""
+    if isinstance(task, Task):
+        if kwargs:
+            raise ValueError(
+                f"arguments {sorted(kwargs)} were given beside a finished task; pass them to it."
+            )
+        return task
+    importlib.import_module(task.partition(":")[0])
+    return imported_task_class(task)(**kwargs)
+
+
+def imported_task_class(name: str) -> type[Task]:
+    """The task class "package.module:Class" of a module that is imported already; nothing of it is run.
+
+    Raises:
+        ValueError: If the module is not imported.
+        TypeError: If it has no such class, or one that is no `Task`.
+    """
+    module, _, qualname = name.partition(":")
+    if module not in sys.modules:
+        raise ValueError(f"task {name!r}: no module {module!r} is imported.")
+    value: Any = sys.modules[module]
+    for part in qualname.split("."):
+        value = vars(value).get(part) if isinstance(value, (type, ModuleType)) else None
+    if not (isinstance(value, type) and issubclass(value, Task)):
+        raise TypeError(
+            f"task {name!r}: got {value!r}; expected a subclass of plastic_envs.Task, named "
+            '"package.module:Class".'
+        )
+    return value
 
 
 def trusted_task_class(name: str, trust: bool = False) -> type[Task]:

@@ -8,13 +8,10 @@ seeded with s plays what `TaskEnv` seeded with s + b plays; episode b of
 
 from __future__ import annotations
 
-import importlib
 import operator
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -28,11 +25,12 @@ from gymnasium.vector.utils import batch_space
 from plastic_envs.actions import ActionCheck, check_actions
 from plastic_envs.core import Episodes, Task
 from plastic_envs.itinerary import Itinerary, itinerary
+from plastic_envs.registration import build_task
 from plastic_envs.resets import environment_seeds, next_task, reset_rows, whole_seed
 from plastic_envs.step_records import INFO_OF_STEPS, StepRecords, info_arrays, nothing
 from plastic_envs.streams import RowStreams, episode_seeds
 
-__all__ = ["RENDER_MODES", "TaskEnv", "TaskVectorEnv", "build_task", "imported_task_class"]
+__all__ = ["RENDER_MODES", "TaskEnv", "TaskVectorEnv"]
 
 RENDER_MODES = ("rgb_array", "ansi")
 _PICTURES_PER_SECOND = 4
@@ -45,39 +43,6 @@ _BYTES_AHEAD = 64 * 2**20
 _MOST_PAGES, _MOST_STEPS, _FIRST_PAGES = 128, 2**13, 8
 
 _Page = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], dict[str, Any]]  # observations, over, info
-
-
-def build_task(task: Task | str, **kwargs: Any) -> Task:
-    """The task itself, or the one named by "package.module:Class", made with `kwargs`."""
-    if isinstance(task, Task):
-        if kwargs:
-            raise ValueError(
-                f"arguments {sorted(kwargs)} were given beside a finished task; pass them to it."
-            )
-        return task
-    importlib.import_module(task.partition(":")[0])
-    return imported_task_class(task)(**kwargs)
-
-
-def imported_task_class(name: str) -> type[Task]:
-    """The task class "package.module:Class" of a module that is imported already; nothing of it is run.
-
-    Raises:
-        ValueError: If the module is not imported.
-        TypeError: If it has no such class, or one that is no `Task`.
-    """
-    module, _, qualname = name.partition(":")
-    if module not in sys.modules:
-        raise ValueError(f"task {name!r}: no module {module!r} is imported.")
-    value: Any = sys.modules[module]
-    for part in qualname.split("."):
-        value = vars(value).get(part) if isinstance(value, (type, ModuleType)) else None
-    if not (isinstance(value, type) and issubclass(value, Task)):
-        raise TypeError(
-            f"task {name!r}: got {value!r}; expected a subclass of plastic_envs.Task, named "
-            '"package.module:Class".'
-        )
-    return value
 
 
 def _check_render_mode(render_mode: str | None) -> str | None:

@@ -29,8 +29,7 @@ from plastic_agents.base import NetworkAgent
 from plastic_envs import make_task
 from plastic_envs.core import Task
 from plastic_envs.evidence_integration import EvidenceIntegration
-from plastic_envs.registration import trusted_task_class
-from plastic_envs.views import build_task
+from plastic_envs.registration import build_task, trusted_task_class
 
 ENV = "EvidenceIntegration-v0"
 LEARNER = {"batch_size": 2, "validation_episodes": 2, "updates": 1}
