@@ -25,8 +25,8 @@ run: $(VENV)/.installed-run ## The main job: three agents on graphs they have ne
 	$(BIN)/python benchmarks/main_job.py $(ARGS)
 	@echo "In a new shell, 'source $(BIN)/activate' first: then python and tensorboard are those of this set-up."
 
-test: $(VENV)/.installed-dev ## The tests that take seconds
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## The tests that take seconds, a process per core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.installed-dev ## All tests, those that train for real too
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

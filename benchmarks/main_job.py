@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli import Stopped, guarded
-from benchmarks.config import RunConfig, parse
-from benchmarks.report import present
-from benchmarks.results import number
-from benchmarks.run import run
-from benchmarks.rundir import RunDirectory
+from plastic_agents.runner.cli import Stopped, guarded
+from plastic_agents.runner.config import RunConfig, parse
+from plastic_agents.runner.report import present
+from plastic_agents.runner.results import number
+from plastic_agents.runner.run import run
+from plastic_agents.runner.rundir import RunDirectory
 
 __all__ = ["AGENTS", "configs", "main", "table"]
 

@@ -28,19 +28,19 @@ import numpy as np
 import torch
 
 import plastic_agents
-from benchmarks.cli import Mistake, guarded, one_line
-from benchmarks.config import RunConfig, from_mapping
-from benchmarks.figures import png
-from benchmarks.history import read_arrays, write_arrays
-from benchmarks.report import present
-from benchmarks.results import Results
-from benchmarks.run import run
-from benchmarks.rundir import RunDirectory
 from benchmarks.studies import STUDIES, study
 from benchmarks.studies.study import Measured, Planned, Row, Study
-from benchmarks.workers import carry_out_all
 from plastic_agents import pretrained
 from plastic_agents.files import write_text
+from plastic_agents.runner.cli import Mistake, guarded, one_line
+from plastic_agents.runner.config import RunConfig, from_mapping
+from plastic_agents.runner.figures import png
+from plastic_agents.runner.history import read_arrays, write_arrays
+from plastic_agents.runner.report import present
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.run import run
+from plastic_agents.runner.rundir import RunDirectory
+from plastic_agents.runner.workers import carry_out_all
 
 __all__ = ["config_of", "main", "markdown", "reproduce"]
 

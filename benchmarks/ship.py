@@ -21,14 +21,14 @@ from pathlib import Path
 import torch
 
 import plastic_agents
-from benchmarks.cli import Mistake, guarded
-from benchmarks.config import RunConfig, from_file, to_yaml
-from benchmarks.rundir import RunDirectory
 from plastic_agents import pretrained
-from plastic_agents.base import NetworkAgent
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.files import write_tensors, write_text
-from plastic_agents.learner import weights_of
-from plastic_envs.registration import trusted_task_class
+from plastic_agents.learners.base import weights_of
+from plastic_agents.runner.cli import Mistake, guarded
+from plastic_agents.runner.config import RunConfig, from_file, to_yaml
+from plastic_agents.runner.rundir import RunDirectory
+from plastic_envs.registry import trusted_task_class
 
 __all__ = ["main", "rewrite", "ship"]
 

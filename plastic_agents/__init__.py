@@ -9,14 +9,14 @@ agent = plastic_agents.load("agent.pt")
 from plastic_envs import __version__
 
 try:
-    from plastic_agents.actor_critic import ActorCriticConfig
-    from plastic_agents.base import Agent, NetworkAgent
-    from plastic_agents.learner import Callback, LearnerConfig
+    from plastic_agents.agent import Agent, NetworkAgent
+    from plastic_agents.learners.actor_critic import ActorCriticConfig
+    from plastic_agents.learners.base import Callback, LearnerConfig
+    from plastic_agents.learners.supervised import SupervisedConfig
+    from plastic_agents.learners.three_factor import ThreeFactorConfig
     from plastic_agents.loading import load
     from plastic_agents.policy_agent import PolicyAgent
     from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, make
-    from plastic_agents.supervised import SupervisedConfig
-    from plastic_agents.three_factor import ThreeFactorConfig
     from plastic_agents.vec_env import TaskVecEnv
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("plastic_"):

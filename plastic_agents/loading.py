@@ -9,16 +9,16 @@ from typing import Any
 import torch
 
 from plastic_agents import pretrained
-from plastic_agents.base import Agent, NetworkAgent, header
+from plastic_agents.agent import Agent, NetworkAgent, header
 from plastic_agents.files import checked, plain, read_tensors
-from plastic_agents.learner import put_weights
+from plastic_agents.learners.base import put_weights
 from plastic_agents.registry import AGENTS, make, network_shapes
-from plastic_envs.core import Task
-from plastic_envs.registration import make_task, trusted_task_class
+from plastic_envs.registry import make_task, trusted_task_class
+from plastic_envs.task import Task
 
 __all__ = ["check_same_agent", "check_weights", "load"]
 
-# What a file says of the agent in it; see `plastic_agents.base.header`.
+# What a file says of the agent in it; see `plastic_agents.agent.header`.
 _HEADER: dict[str, type | tuple[type, ...]] = {
     "agent": str,
     "seed": int,

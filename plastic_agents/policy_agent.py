@@ -10,10 +10,12 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.base import Agent, amount_of_learning, batch_of, check_rows, header, refuse_keywords
+from plastic_agents.agent import Agent, amount_of_learning, batch_of, check_rows, header, refuse_keywords
 from plastic_agents.files import write_tensors
-from plastic_agents.learner import CallbackLike, as_callback
-from plastic_envs.core import Episodes, Policy, Task, rollout
+from plastic_agents.learners.base import CallbackLike, as_callback
+from plastic_envs.episodes import Episodes
+from plastic_envs.policy import Policy
+from plastic_envs.task import Task, rollout
 
 __all__ = ["PolicyAgent", "random_actions"]
 

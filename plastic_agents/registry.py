@@ -13,27 +13,28 @@ import torch
 from gymnasium import spaces
 from torch.overrides import TorchFunctionMode
 
-from plastic_agents.actor_critic import ActorCriticLearner
-from plastic_agents.base import Agent, NetworkAgent, resolve_device
-from plastic_agents.learner import Learner, LearnerConfig
+from plastic_agents.agent import Agent, NetworkAgent, resolve_device
+from plastic_agents.learners.actor_critic import ActorCriticLearner
+from plastic_agents.learners.base import Learner, LearnerConfig
+from plastic_agents.learners.problem_sequence import ProblemSequenceLearner
+from plastic_agents.learners.supervised import SupervisedLearner
+from plastic_agents.learners.three_factor import ThreeFactorLearner
 from plastic_agents.networks.base import Network
-from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
-from plastic_agents.networks.leaky import LeakyRNN
-from plastic_agents.networks.leaky_softplus import LeakySoftplus
-from plastic_agents.networks.mpn import MPN, MPNLayer
-from plastic_agents.networks.neuromodulated import Neuromodulated, published_weights
-from plastic_agents.networks.published import PublishedPlastic
+from plastic_agents.networks.delta_rule.network import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.leaky_rnn import LeakyRNN
+from plastic_agents.networks.leaky_softplus.network import LeakySoftplus
+from plastic_agents.networks.mpn.network import MPN, MPNLayer
+from plastic_agents.networks.neuromodulated.network import Neuromodulated, published_weights
+from plastic_agents.networks.normalised_hebb.network import PublishedPlastic
 from plastic_agents.networks.published_gru import PublishedGRU
 from plastic_agents.networks.recurrent import TorchRecurrent
-from plastic_agents.networks.three_factor import NoisyRates
+from plastic_agents.networks.three_factor.network import NoisyRates
 from plastic_agents.networks.transformer import CausalTransformer
 from plastic_agents.policy_agent import PolicyAgent
-from plastic_agents.problem_sequence import ProblemSequenceLearner
-from plastic_agents.supervised import SupervisedLearner
-from plastic_agents.three_factor import ThreeFactorLearner
 from plastic_envs.arguments import Seed, check_argument, check_size, unknown_name, unknown_names
-from plastic_envs.core import Association, Task
-from plastic_envs.registration import make_task
+from plastic_envs.episodes import Association
+from plastic_envs.registry import make_task
+from plastic_envs.task import Task
 
 __all__ = ["AGENTS", "LEARNERS", "AgentSpec", "learner_class", "learner_defaults", "make", "network_shapes"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plastic_envs.core import Task
+from plastic_envs.task import Task
 
 __all__ = ["environment_seeds", "next_task", "reset_rows", "whole_seed"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import plastic_envs
-from benchmarks.config import from_file, parse
+from plastic_agents.runner.config import from_file, parse
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

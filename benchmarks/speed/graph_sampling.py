@@ -17,7 +17,7 @@ from itertools import combinations
 import networkx as nx
 import numpy as np
 
-from plastic_envs.graph_sampling import MAX_ATTEMPTS, GraphSampler
+from plastic_envs.graph.sampling import MAX_ATTEMPTS, GraphSampler
 from plastic_envs.streams import RowStreams
 
 __all__ = ["PlainGenerator"]

@@ -21,10 +21,11 @@ import torch
 
 import plastic_agents
 from benchmarks.speed.comparing import median_seconds, parse, peak_growth_mb, print_growth
-from plastic_agents.actor_critic import ActorCriticLearner
-from plastic_agents.base import NetworkAgent
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.actor_critic import ActorCriticLearner
 from plastic_agents.networks.base import Recording
-from plastic_envs.core import Episodes, Task
+from plastic_envs.episodes import Episodes
+from plastic_envs.task import Task
 
 SIZES = ((32, 200), (32, 100))
 """Batch, units; 30 trials of 4 steps."""

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.speed.comparing import median_seconds, parse, peak_growth_mb, print_growth
-from plastic_agents.networks.published import PublishedPlastic
+from plastic_agents.networks.normalised_hebb.network import PublishedPlastic
 
 SIZES = ((32, 128, 40), (32, 256, 100), (128, 128, 40))
 """Batch, units, walk steps."""

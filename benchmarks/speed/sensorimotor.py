@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from plastic_agents import make
-from plastic_agents.base import NetworkAgent
-from plastic_agents.functional.leaky_softplus import top_singular_gradient
-from plastic_agents.problem_sequence import ProblemSequenceConfig, learn_problem
-from plastic_agents.trial_engines import AutogradEngine, TrialEngine, engine_for
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.problem_sequence import ProblemSequenceConfig, learn_problem
+from plastic_agents.learners.trial_engines import AutogradEngine, TrialEngine, engine_for
+from plastic_agents.networks.leaky_softplus.rule import top_singular_gradient
 from plastic_envs import make_task
-from plastic_envs.core import Task
+from plastic_envs.task import Task
 
 AUTOGRAD_SHARE = 20  # autograd gets this many times fewer trials
 

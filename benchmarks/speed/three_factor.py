@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from plastic_agents.functional.three_factor import (
+from plastic_agents.networks.three_factor.rule import (
     RULES,
     Constants,
     initial_weights,
@@ -23,7 +23,7 @@ from plastic_agents.functional.three_factor import (
     run_trial_reference,
 )
 from plastic_envs import make_task
-from plastic_envs.stimulus_coding import StimulusCoding
+from plastic_envs.stimulus_coding.task import StimulusCoding
 
 UNITS = 40
 REFERENCE_STEPS = 5000  # of plain NumPy

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 import plastic_agents
 import plastic_envs
-from benchmarks.figures import styled
 from benchmarks.studies.rows import rows_of
 from benchmarks.studies.sensorimotor.learning_to_learn import IN_CONTEXT_TASK
 from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study, merged
 from plastic_agents.registry import learner_class
+from plastic_agents.runner.figures import styled
 
 __all__ = ["STUDY", "TASKS"]
 

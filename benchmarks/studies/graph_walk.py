@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
 
 __all__ = ["STUDY"]
 

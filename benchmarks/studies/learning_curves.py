@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from benchmarks.results import Results
 from benchmarks.studies.study import Groups, Row
-from plastic_agents.analysis.multitask_plots import draw_mean_curve
+from plastic_agents.analysis.plots.multitask import draw_mean_curve
+from plastic_agents.runner.results import Results
 
 __all__ = ["chance_of", "draw_curve", "have_curves", "over_seeds", "reach_row", "updates_to"]
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.results import Results
 from benchmarks.studies.study import Row
+from plastic_agents.runner.results import Results
 
 __all__ = ["Entry", "Value", "array_mean", "defined_mean", "rows_of"]
 

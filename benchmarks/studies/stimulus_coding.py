@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.figures import COLOURS, styled
-from benchmarks.results import Results
 from benchmarks.studies.rows import rows_of
 from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study
-from plastic_agents.analysis import coding_plots
-from plastic_agents.functional.three_factor import RULES
-from plastic_envs.stimulus_coding import TILES
+from plastic_agents.analysis.plots import coding as coding_plots
+from plastic_agents.networks.three_factor.rule import RULES
+from plastic_agents.runner.figures import COLOURS, styled
+from plastic_agents.runner.results import Results
+from plastic_envs.stimulus_coding.task import TILES
 
 __all__ = ["STUDY"]
 

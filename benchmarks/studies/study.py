@@ -13,8 +13,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
-from benchmarks.results import Results
-from plastic_agents.base import Agent, NetworkAgent
+from plastic_agents.agent import Agent, NetworkAgent
+from plastic_agents.runner.results import Results
 
 __all__ = [
     "Arrays",

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from plastic_agents.base import NetworkAgent
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.networks.base import Network, State, Stream
-from plastic_agents.sampling import gumbel
-from plastic_envs.core import Episodes, Task
+from plastic_agents.networks.sampling import gumbel
+from plastic_envs.episodes import Episodes
+from plastic_envs.task import Task
 
 __all__ = ["Intervention", "Passage", "passages"]
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 
 from plastic_agents.analysis.statistics import pearson
-from plastic_agents.networks.neuromodulated import Neuromodulated
-from plastic_envs.core import Task
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_envs.task import Task
 
 __all__ = [
     "alignments",

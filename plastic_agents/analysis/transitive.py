@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from plastic_envs.core import Episodes
-from plastic_envs.transitive_measures import share_by_pair
-from plastic_envs.transitive_schedules import RESPONSE, Layout
+from plastic_envs.episodes import Episodes
+from plastic_envs.transitive.measures import share_by_pair
+from plastic_envs.transitive.schedules import RESPONSE, Layout
 
 __all__ = [
     "Choices",

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_agents.analysis.subspaces import participation_ratio, principal_directions
-from plastic_agents.functional.leaky_softplus import Weights
+from plastic_agents.networks.leaky_softplus.rule import Weights
 
 __all__ = [
     "CumulativeChange",

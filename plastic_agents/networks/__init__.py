@@ -1,14 +1,14 @@
 """The networks: layers called like `torch.nn.RNN`, whose fast weights are state."""
 
 from plastic_agents.networks.base import Network, Recording, State, Stream, detach, where_rows
-from plastic_agents.networks.leaky import LeakyRNN, LeakyState
-from plastic_agents.networks.leaky_softplus import LeakySoftplus, LeakySoftplusState
-from plastic_agents.networks.mpn import MPN, MPNLayer, MPNState
-from plastic_agents.networks.neuromodulated import Neuromodulated
-from plastic_agents.networks.published import PublishedPlastic, PublishedState
+from plastic_agents.networks.leaky_rnn import LeakyRNN, LeakyState
+from plastic_agents.networks.leaky_softplus.network import LeakySoftplus, LeakySoftplusState
+from plastic_agents.networks.mpn.network import MPN, MPNLayer, MPNState
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_agents.networks.normalised_hebb.network import PublishedPlastic, PublishedState
 from plastic_agents.networks.published_gru import PublishedGRU
 from plastic_agents.networks.recurrent import RecurrentState, TorchRecurrent
-from plastic_agents.networks.three_factor import NoisyRates, NoisyRateState
+from plastic_agents.networks.three_factor.network import NoisyRates, NoisyRateState
 from plastic_agents.networks.transformer import CausalTransformer, TransformerState
 
 __all__ = [

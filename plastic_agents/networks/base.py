@@ -211,9 +211,8 @@ class Stream(Generic[StateT]):
     """A sequence that is fed step by step without gradients, and may be had whole with gradients afterwards.
 
     This is how a network is trained in a task that answers back: play first; then, as the actions taken are
-        constants
-    of the gradient, differentiate the sequence that came of it. This plain form runs the network a second
-    time; a network that can reuse what the steps found overrides `Network.stream`.
+    constants of the gradient, differentiate the sequence that came of it. This plain form runs the network a
+    second time; a network that can reuse what the steps found overrides `Network.stream`.
 
     Args:
         network: The network.

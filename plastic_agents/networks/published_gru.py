@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from plastic_agents.functional.activations import activation as activation_named
+from plastic_agents.networks.activations import activation as activation_named
 from plastic_agents.networks.base import Network, in_stretches
 from plastic_agents.networks.initial import initialise, initialise_vector
-from plastic_agents.networks.leaky import LeakyState
+from plastic_agents.networks.leaky_rnn import LeakyState
 from plastic_envs.arguments import Size, checked
 
 __all__ = ["PublishedGRU"]

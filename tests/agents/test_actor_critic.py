@@ -15,10 +15,10 @@ import plastic_agents
 import plastic_envs
 from benchmarks.speed.neuromodulated import PlainLearner
 from plastic_agents import ActorCriticConfig
-from plastic_agents.actor_critic import ActorCriticLearner, actor_critic_loss, returns
-from plastic_agents.base import NetworkAgent
-from plastic_agents.sampling import gumbel
-from plastic_envs.core import Task
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.actor_critic import ActorCriticLearner, actor_critic_loss, returns
+from plastic_agents.networks.sampling import gumbel
+from plastic_envs.task import Task
 
 TASK = "TransitiveInference-v0"
 SHORT = {"num_items": 4, "num_train_trials": 3, "num_test_trials": 2}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import plastic_agents
-from plastic_agents.sampling import gumbel
+from plastic_agents.networks.sampling import gumbel
 
 ENV = "TransitiveInference-v0"
 

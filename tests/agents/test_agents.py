@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import plastic_agents
 import plastic_envs
-from plastic_agents.supervised import SupervisedConfig, supervised_loss
+from plastic_agents.learners.supervised import SupervisedConfig, supervised_loss
 
 ENV = "PlasticGraph-disjoint-v0"
 SMALL = {"num_steps": 12}

@@ -6,13 +6,13 @@ import torch
 from scipy import stats
 
 import plastic_agents
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis import rank_code, recoding, statistics, transitive
 from plastic_agents.analysis.modulation import modulator_by_outcome
 from plastic_agents.analysis.playing import Intervention, Passage, passages
 from plastic_agents.analysis.toy_values import rank_correlations, toy_values
-from plastic_agents.base import NetworkAgent
-from plastic_agents.networks.neuromodulated import Neuromodulated
-from plastic_envs.transitive import TransitiveInference
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_envs.transitive.task import TransitiveInference
 
 LISTS = ((0, 1, 2, 3), (4, 5, 6, 7))
 

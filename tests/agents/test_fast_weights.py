@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from plastic_agents.functional import associate, associate_loop
-from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.delta_rule.network import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.delta_rule.rule import associate, associate_loop
 
 
 def problem(num_steps: int, writes_per_step: int = 2, dtype: torch.dtype = torch.float64, seed: int = 0):

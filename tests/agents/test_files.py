@@ -18,11 +18,11 @@ import pytest
 import torch
 
 import plastic_agents
-from benchmarks.checkpoints import Checkpointer
-from benchmarks.history import History
-from benchmarks.stopping import StopRequest
 from plastic_agents import files
-from plastic_agents.base import NetworkAgent
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.runner.checkpoints import Checkpointer
+from plastic_agents.runner.history import History
+from plastic_agents.runner.stopping import StopRequest
 from plastic_envs import make_task
 
 ENV = "EvidenceIntegration-v0"

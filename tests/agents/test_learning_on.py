@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import CheckpointCallback
 import plastic_agents
 import plastic_envs
 from plastic_agents import NetworkAgent
-from plastic_agents.learner import same_weights, weights_of
+from plastic_agents.learners.base import same_weights, weights_of
 
 TINY = {"batch_size": 2, "validation_episodes": 2, "log_every": 1, "evaluate_every": 3}
 ENV = "EvidenceIntegration-v0"

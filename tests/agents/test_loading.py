@@ -20,16 +20,16 @@ import pytest
 import torch
 
 import plastic_agents
-from benchmarks.checkpoints import Checkpointer, StopRequest
-from benchmarks.config import from_file, parse
-from benchmarks.history import History
 from benchmarks.ship import rewrite
 from plastic_agents import files, pretrained
-from plastic_agents.base import NetworkAgent
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.runner.checkpoints import Checkpointer, StopRequest
+from plastic_agents.runner.config import from_file, parse
+from plastic_agents.runner.history import History
 from plastic_envs import make_task
-from plastic_envs.core import Task
-from plastic_envs.evidence_integration import EvidenceIntegration
-from plastic_envs.registration import build_task, trusted_task_class
+from plastic_envs.evidence.task import EvidenceIntegration
+from plastic_envs.registry import build_task, trusted_task_class
+from plastic_envs.task import Task
 
 ENV = "EvidenceIntegration-v0"
 LEARNER = {"batch_size": 2, "validation_episodes": 2, "updates": 1}
@@ -49,7 +49,7 @@ def checkpointer(path: Path) -> Checkpointer:
 
 def agent_content(task: Task | str = ENV) -> dict[str, Any]:
     agent = small(task)
-    return plastic_agents.base.header(agent) | {"weights": agent.network.state_dict(), "learner": {}}
+    return plastic_agents.agent.header(agent) | {"weights": agent.network.state_dict(), "learner": {}}
 
 
 # ---- nothing that a file names is run -----------------------------------------------------------
@@ -73,7 +73,7 @@ def _touch(victim: Path) -> list[tuple[str, dict[str, Any]]]:
         ("pathlib:Path.touch", {"self": str(victim)}),
         ("harmful_module:Anything", {}),
         ("harmful_module:HarmfulTask", {}),
-        ("plastic_envs.views:importlib.import_module", {"name": "harmful_module"}),
+        ("plastic_envs.views.vector_env:importlib.import_module", {"name": "harmful_module"}),
     ]
 
 
@@ -85,7 +85,7 @@ def victim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "harmful_module.py").write_text(
         f"open({str(path)!r}, 'w').close()\n"
-        "from plastic_envs.evidence_integration import EvidenceIntegration\n"
+        "from plastic_envs.evidence.task import EvidenceIntegration\n"
         "class HarmfulTask(EvidenceIntegration): pass\n"
         "class Anything: pass\n"
     )
@@ -213,7 +213,7 @@ def test_gym_make_calls_no_task_that_is_none(victim: Path) -> None:
 def test_registered_and_imported_task_classes_may_be_named_and_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert trusted_task_class("plastic_envs.evidence_integration:EvidenceIntegration") is EvidenceIntegration
+    assert trusted_task_class("plastic_envs.evidence.task:EvidenceIntegration") is EvidenceIntegration
     module = types.ModuleType("my_lab")
     with pytest.raises(ValueError, match=r"'my_lab:Mine' is not registered.*trust=True"):
         trusted_task_class("my_lab:Mine")
@@ -221,7 +221,7 @@ def test_registered_and_imported_task_classes_may_be_named_and_no_others(
     module.Mine = type("Mine", (EvidenceIntegration,), {})  # type: ignore[attr-defined]
     assert trusted_task_class("my_lab:Mine") is module.Mine
     for name in ("my_lab:Nothing", "my_lab:", "my_lab", ":", "", "my_lab:Mine.sample", "torch:nn.Linear"):
-        with pytest.raises(ValueError, match=r"subclass of plastic_envs|not registered"):
+        with pytest.raises(ValueError, match=r"subclass of plastic_envs|not registered|has no"):
             trusted_task_class(name)
 
 

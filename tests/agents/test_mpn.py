@@ -11,12 +11,12 @@ import torch
 
 import plastic_agents
 import plastic_envs
-from plastic_agents.base import NetworkAgent
-from plastic_agents.functional import mpn as mpn_module
-from plastic_agents.functional.activations import ACTIVATIONS, activation
-from plastic_agents.functional.mpn import Rule, Synapses, fast_path_serves, run, run_loop, step
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.networks import MPN, MPNLayer, detach
+from plastic_agents.networks.activations import ACTIVATIONS, activation
 from plastic_agents.networks.initial import INITIALISATIONS, initialise
+from plastic_agents.networks.mpn import rule as mpn_module
+from plastic_agents.networks.mpn.rule import Rule, Synapses, fast_path_serves, run, run_loop, step
 
 SHAPES = {"scalar": (1, 1), "pre_vector": (1, 5), "post_vector": (6, 1), "matrix": (6, 5)}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-figures = pytest.importorskip("matplotlib.figure")
+from plastic_agents.analysis import clusters
+from plastic_agents.analysis.plots import multitask as multitask_plots
+from plastic_agents.analysis.state_shift import state_shift
 
-from plastic_agents.analysis import clusters, multitask_plots  # noqa: E402
-from plastic_agents.analysis.state_shift import state_shift  # noqa: E402
+figures = pytest.importorskip("matplotlib.figure")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from plastic_agents.networks import (
     where_rows,
 )
 from plastic_agents.networks.base import recall
-from plastic_agents.networks.fast_weights import Binding, BoundFastWeights, FreeFastWeights
+from plastic_agents.networks.delta_rule.network import Binding, BoundFastWeights, FreeFastWeights
 
 NODES, ACTIONS = 4, 3
 SIZE = 2 * NODES + ACTIONS + 2

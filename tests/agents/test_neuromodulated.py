@@ -12,10 +12,10 @@ import torch
 
 import plastic_agents
 import plastic_envs
-from plastic_agents.functional import neuromodulated as layer_module
-from plastic_agents.functional.neuromodulated import PlasticState, run, run_loop, segments
-from plastic_agents.functional.trials import TrialTape, odd_tanh_series
 from plastic_agents.networks import Neuromodulated
+from plastic_agents.networks.neuromodulated import rule as layer_module
+from plastic_agents.networks.neuromodulated.kernel import TrialTape, odd_tanh_series
+from plastic_agents.networks.neuromodulated.rule import PlasticState, run, run_loop, segments
 
 EXACT, ROUGH = 1e-10, 1e-5
 

@@ -20,10 +20,10 @@ import plastic_envs
 from plastic_agents import NetworkAgent
 from plastic_agents.analysis import coding
 from plastic_agents.analysis.playing import passages
-from plastic_agents.functional import normalised_hebbian
-from plastic_agents.learner import same_weights, weights_of
+from plastic_agents.learners.base import same_weights, weights_of
 from plastic_agents.networks import MPN
-from plastic_agents.networks.neuromodulated import Neuromodulated
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_agents.networks.normalised_hebb.rule import normalised_hebbian
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import plastic_agents
 from plastic_agents.registry import AGENTS, LEARNERS
 from plastic_envs import ENVIRONMENTS, Task, make_task
-from plastic_envs.cognitive_settings import CognitiveSettings
-from plastic_envs.registration import ENVIRONMENTS as TABLE
+from plastic_envs.cognitive.settings import CognitiveSettings
+from plastic_envs.registry import ENVIRONMENTS as TABLE
 
 EXAMPLES = int(os.environ.get("PLASTIC_ODD_EXAMPLES", "0"))
 SECONDS = 5.0

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import plastic_agents
-from plastic_agents.base import NetworkAgent
-from plastic_agents.gradient import GradientConfig
-from plastic_agents.partial import trained_entries
-from plastic_agents.supervised import SupervisedConfig
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.gradient import GradientConfig
+from plastic_agents.learners.partial import trained_entries
+from plastic_agents.learners.supervised import SupervisedConfig
 
 _ENV = "EvidenceIntegration-v0"
 

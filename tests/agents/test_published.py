@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from plastic_agents.functional import normalised_hebb
-from plastic_agents.functional.normalised_hebb import normalised_hebbian, write
-from plastic_agents.networks.published import PublishedPlastic, PublishedState
+from plastic_agents.networks.normalised_hebb import rule as normalised_hebb
+from plastic_agents.networks.normalised_hebb.network import PublishedPlastic, PublishedState
+from plastic_agents.networks.normalised_hebb.rule import normalised_hebbian, write
 
 NODES, ACTIONS = 5, 4
 NODE, ACTION = slice(0, NODES), slice(NODES, NODES + ACTIONS)

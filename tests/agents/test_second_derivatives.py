@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 
-from plastic_agents.functional.normalised_hebb import normalised_hebbian
 from plastic_agents.networks import MPN, Network, Neuromodulated
+from plastic_agents.networks.normalised_hebb.rule import normalised_hebbian
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
 

@@ -26,7 +26,10 @@ from plastic_agents.analysis.vector_fields import (
     summarise,
     trajectories,
 )
-from plastic_agents.functional.leaky_softplus import (
+from plastic_agents.learners.problem_sequence import learn_problem
+from plastic_agents.learners.trial_engines import AutogradEngine, CompiledEngine, Trial, engine_for
+from plastic_agents.networks.leaky_softplus.network import LeakySoftplus
+from plastic_agents.networks.leaky_softplus.rule import (
     Costs,
     Dynamics,
     Weights,
@@ -38,11 +41,8 @@ from plastic_agents.functional.leaky_softplus import (
     top_singular_gradient,
     views,
 )
-from plastic_agents.networks.leaky_softplus import LeakySoftplus
-from plastic_agents.problem_sequence import learn_problem
-from plastic_agents.trial_engines import AutogradEngine, CompiledEngine, Trial, engine_for
 from plastic_envs import make_task
-from plastic_envs.sensorimotor import SensorimotorAssociation
+from plastic_envs.sensorimotor.association import SensorimotorAssociation
 
 ENV = "SensorimotorAssociation-v0"
 SIZES = (11, 20, 3)

@@ -9,9 +9,9 @@ import pytest
 import plastic_agents
 import plastic_envs
 from plastic_agents import pretrained
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis.transitive import choices_of, pair_tables, sham_pattern
-from plastic_agents.base import NetworkAgent
-from plastic_envs.transitive import TransitiveInference
+from plastic_envs.transitive.task import TransitiveInference
 
 ACTIVE = "transitive-neuromodulated-1"
 LISTS = ((0, 1, 2, 3), (4, 5, 6, 7))

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from plastic_agents import TaskVecEnv
 from plastic_envs import ENVIRONMENTS, make_task
-from plastic_envs.step_records import SCALAR_ONLY
+from plastic_envs.views.records import SCALAR_ONLY
 
 IDS = sorted(ENVIRONMENTS)
 # Long episodes made short, where nothing but their length is at stake.

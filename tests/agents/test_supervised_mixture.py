@@ -12,11 +12,12 @@ import torch
 from gymnasium import spaces
 
 import plastic_agents
-from plastic_agents.base import NetworkAgent
-from plastic_agents.gradient import Plateau
-from plastic_agents.supervised import SupervisedConfig, supervised_loss
-from plastic_envs.core import Episodes, Task
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.gradient import Plateau
+from plastic_agents.learners.supervised import SupervisedConfig, supervised_loss
+from plastic_envs.episodes import Episodes
 from plastic_envs.streams import RowStreams
+from plastic_envs.task import Task
 
 TINY = {"updates": 8, "batch_size": 6, "evaluate_every": 2, "validation_episodes": 12, "log_every": 1}
 

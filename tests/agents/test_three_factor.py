@@ -10,7 +10,9 @@ import torch
 from gymnasium import spaces
 
 import plastic_agents
-from plastic_agents.functional.three_factor import (
+from plastic_agents.learners.three_factor import ThreeFactorConfig
+from plastic_agents.networks.three_factor.network import NoisyRates
+from plastic_agents.networks.three_factor.rule import (
     RULES,
     Constants,
     Weights,
@@ -20,10 +22,8 @@ from plastic_agents.functional.three_factor import (
     run_trial,
     run_trial_reference,
 )
-from plastic_agents.networks.three_factor import NoisyRates
-from plastic_agents.three_factor import ThreeFactorConfig
 from plastic_envs import Episodes, Task, make_task
-from plastic_envs.stimulus_coding import StimulusCoding, tuned_inputs
+from plastic_envs.stimulus_coding.task import StimulusCoding, tuned_inputs
 
 ESTIMATION, CLASSIFICATION = "StimulusCoding-estimation-v0", "StimulusCoding-classification-v0"
 SPEED_UP = 100.0  # of learning, so that short trials show it

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.config import RunConfig, parse
-from benchmarks.experiments import graph_walk
-from benchmarks.history import Curve
-from benchmarks.results import Results
+from plastic_agents.runner.config import RunConfig, parse
+from plastic_agents.runner.history import Curve
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports import graph_walk
 
 QUICK = [
     *("--env_kwargs", "{num_steps: 12}", "--eval_episodes", "6", "--device", "cpu"),
@@ -110,4 +110,4 @@ class InThisProcess:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Called, has `reproduce` make its runs in this process from then on."""
-    return lambda: monkeypatch.setattr("benchmarks.workers.ProcessPoolExecutor", InThisProcess)
+    return lambda: monkeypatch.setattr("plastic_agents.runner.workers.ProcessPoolExecutor", InThisProcess)

@@ -8,8 +8,16 @@ import yaml
 
 import plastic_agents
 import plastic_envs
-from benchmarks.config import DEFAULT_ENV, RunConfig, differences, from_file, make_parser, parse, to_yaml
 from plastic_agents.registry import AGENTS
+from plastic_agents.runner.config import (
+    DEFAULT_ENV,
+    RunConfig,
+    differences,
+    from_file,
+    make_parser,
+    parse,
+    to_yaml,
+)
 
 CONFIGS = sorted((Path(__file__).parents[2] / "benchmarks" / "configs").glob("*.yaml"))
 

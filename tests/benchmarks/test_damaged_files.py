@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import plastic_agents
-from benchmarks import run as runner
-from benchmarks.config import RunConfig, from_file, to_yaml
-from benchmarks.history import Curve, read_arrays, write_arrays
-from benchmarks.rundir import RunDirectory
 from plastic_agents import files
-from plastic_agents.base import NetworkAgent
-from plastic_agents.learner import same_weights, weights_of
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.base import same_weights, weights_of
+from plastic_agents.runner import run as runner
+from plastic_agents.runner.config import RunConfig, from_file, to_yaml
+from plastic_agents.runner.history import Curve, read_arrays, write_arrays
+from plastic_agents.runner.rundir import RunDirectory
 
 ENV = "EvidenceIntegration-v0"
 

@@ -7,11 +7,11 @@ import pytest
 
 import plastic_agents
 import plastic_envs
-from benchmarks.config import RunConfig
-from benchmarks.experiments import cognitive as experiment
-from benchmarks.experiments import experiment_of
-from benchmarks.history import Curve
-from benchmarks.results import Results
+from plastic_agents.runner.config import RunConfig
+from plastic_agents.runner.history import Curve
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports import cognitive as experiment
+from plastic_agents.runner.task_reports import experiment_of
 
 
 @pytest.mark.parametrize(

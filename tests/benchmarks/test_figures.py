@@ -13,12 +13,13 @@ from matplotlib import _pylab_helpers
 
 import plastic_agents
 import plastic_envs
-from benchmarks import figures, main_job
-from benchmarks.config import RunConfig
-from benchmarks.experiments import graph_walk, graphs, plain
-from benchmarks.report import draw, html_report, pdf_report, shown
-from benchmarks.results import Results
-from benchmarks.run import run
+from benchmarks import main_job
+from plastic_agents.runner import figures
+from plastic_agents.runner.config import RunConfig
+from plastic_agents.runner.report import draw, html_report, pdf_report, shown
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.run import run
+from plastic_agents.runner.task_reports import graph_walk, graphs, plain
 
 Made = Callable[..., Results]
 

@@ -10,15 +10,15 @@ import torch
 
 import plastic_agents
 import plastic_envs
-from benchmarks.config import RunConfig
-from benchmarks.history import Curve
-from benchmarks.results import Results
 from benchmarks.studies.cognitive import everything, lesions, measures, one_task, ring, two_task
 from benchmarks.studies.cognitive.fixed_points import Held, PointsEffort, fixed_points
 from benchmarks.studies.learning_curves import updates_to
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis.fixed_points import Search, leading_eigenvalues
 from plastic_agents.analysis.lesions import Lesion
-from plastic_agents.base import NetworkAgent
+from plastic_agents.runner.config import RunConfig
+from plastic_agents.runner.history import Curve
+from plastic_agents.runner.results import Results
 
 _FEW = measures.Effort(
     accuracy=12, variance=16, shift=16, drawn=4, lesion=2, frozen=2, controls=1, clusters=3, pairs=1,

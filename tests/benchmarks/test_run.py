@@ -18,13 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import plastic_agents
 import plastic_envs
-from benchmarks.config import RunConfig
-from benchmarks.evaluation import evaluate, named_generator, normalised
-from benchmarks.experiments import EXPERIMENTS, experiment_of, graph_walk, graphs
-from benchmarks.history import read_arrays
-from benchmarks.run import Stopped, run
-from benchmarks.rundir import RunDirectory
-from plastic_agents.learner import as_callback
+from plastic_agents.learners.base import as_callback
+from plastic_agents.runner.config import RunConfig
+from plastic_agents.runner.evaluation import evaluate, named_generator, normalised
+from plastic_agents.runner.history import read_arrays
+from plastic_agents.runner.run import Stopped, run
+from plastic_agents.runner.rundir import RunDirectory
+from plastic_agents.runner.task_reports import EXPERIMENTS, experiment_of, graph_walk, graphs
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = (

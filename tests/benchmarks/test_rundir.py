@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.config import RunConfig, from_file
-from benchmarks.rundir import RunDirectory, run_log
+from plastic_agents.runner.config import RunConfig, from_file
+from plastic_agents.runner.rundir import RunDirectory, run_log
 
 
 @pytest.fixture

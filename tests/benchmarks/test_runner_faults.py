@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from benchmarks import main_job
-from benchmarks import run as runner
-from benchmarks.config import RunConfig, differences, parse
-from benchmarks.report import present
-from benchmarks.results import Results, number
-from benchmarks.run import run
-from benchmarks.rundir import RunDirectory
+from plastic_agents.runner import run as runner
+from plastic_agents.runner.config import RunConfig, differences, parse
+from plastic_agents.runner.report import present
+from plastic_agents.runner.results import Results, number
+from plastic_agents.runner.run import run
+from plastic_agents.runner.rundir import RunDirectory
 
 Settings = Callable[..., RunConfig]
 
@@ -217,7 +217,7 @@ def test_names_with_a_dollar_sign_are_no_formulas(quick: Settings, tmp_path: Pat
 def test_help_needs_no_docstrings() -> None:
     """F22: `python -OO` was a KeyError."""
     root = Path(__file__).parents[2]
-    code = "from benchmarks.config import make_parser; make_parser().format_help()"
+    code = "from plastic_agents.runner.config import make_parser; make_parser().format_help()"
     done = subprocess.run([sys.executable, "-OO", "-c", code], cwd=root, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from benchmarks import reproduce as reproducing
-from benchmarks.results import Results
-from benchmarks.run import run
-from benchmarks.rundir import RunDirectory
 from benchmarks.studies.sensorimotor.learning_to_learn import IN_CONTEXT_TASK, STUDY
 from benchmarks.studies.sensorimotor.measures import Stored
 from benchmarks.studies.study import Planned, merged
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.run import run
+from plastic_agents.runner.rundir import RunDirectory
 
 _QUICK = {
     "agent": "leaky-softplus",

@@ -7,11 +7,11 @@ import pytest
 
 import plastic_agents
 import plastic_envs
-from benchmarks.config import RunConfig
-from benchmarks.experiments import stimulus_coding as experiment
-from benchmarks.results import Results
 from benchmarks.studies.stimulus_coding import STUDY as study
-from plastic_agents.three_factor import ThreeFactorConfig
+from plastic_agents.learners.three_factor import ThreeFactorConfig
+from plastic_agents.runner.config import RunConfig
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports import stimulus_coding as experiment
 
 
 @pytest.fixture(autouse=True)

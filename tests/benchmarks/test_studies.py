@@ -11,11 +11,7 @@ import numpy as np
 import pytest
 
 import plastic_agents
-from benchmarks.config import RunConfig, differences, from_file
-from benchmarks.experiments import transitive as experiment
 from benchmarks.reproduce import config_of, main, markdown, reproduce
-from benchmarks.results import Results
-from benchmarks.rundir import RunDirectory
 from benchmarks.ship import ship
 from benchmarks.studies import STUDIES, study
 from benchmarks.studies.study import Planned, Row, interval, merged
@@ -23,7 +19,11 @@ from benchmarks.studies.transitive import inference
 from benchmarks.studies.transitive.conditions import CONDITIONS
 from benchmarks.studies.transitive.measures import Effort
 from plastic_agents import pretrained
-from plastic_agents.base import NetworkAgent
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.runner.config import RunConfig, differences, from_file
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.rundir import RunDirectory
+from plastic_agents.runner.task_reports import transitive as experiment
 
 _FAKE = '''
 """Two groups on a small task; stands in for a published system."""

@@ -10,16 +10,16 @@ import torch
 
 import plastic_agents
 import plastic_envs
-from benchmarks.config import from_file
-from benchmarks.history import Curve
 from benchmarks.reproduce import config_of, reproduce
-from benchmarks.results import Results
-from benchmarks.rundir import RunDirectory
 from benchmarks.studies import STUDIES, learning_curves, study
 from benchmarks.studies.cognitive import flex, integration, transfer
 from benchmarks.studies.study import Planned, Study, merged
-from plastic_agents.base import NetworkAgent
-from plastic_agents.partial import trained_entries
+from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.partial import trained_entries
+from plastic_agents.runner.config import from_file
+from plastic_agents.runner.history import Curve
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.rundir import RunDirectory
 
 _CONFIGS = Path("benchmarks/configs")
 

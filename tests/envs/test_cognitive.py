@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from plastic_envs import ENVIRONMENTS, RowStreams, make_task, rollout
-from plastic_envs.cognitive import CognitiveBattery
-from plastic_envs.cognitive_tasks import TASK_SETS, TASKS
+from plastic_envs.cognitive.battery import CognitiveBattery
+from plastic_envs.cognitive.tasks import TASK_SETS, TASKS
 
 MATCH = ("dmsgo", "dmsnogo", "dmcgo", "dmcnogo")
 

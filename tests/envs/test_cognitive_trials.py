@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from plastic_envs import make_task
-from plastic_envs.cognitive import CognitiveBattery
-from plastic_envs.cognitive_circle import circular_distance
-from plastic_envs.cognitive_tasks import COHERENCES, DURATIONS, EPOCHS, TASK_SETS, TASKS, task_names
+from plastic_envs.cognitive.angles import circular_distance
+from plastic_envs.cognitive.battery import CognitiveBattery
+from plastic_envs.cognitive.tasks import COHERENCES, DURATIONS, EPOCHS, TASK_SETS, TASKS, task_names
 
 PI = np.pi
 

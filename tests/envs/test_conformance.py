@@ -10,7 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from plastic_envs import ENVIRONMENTS, Episodes, Task, TaskEnv, TaskVectorEnv, make_task
-from plastic_envs.step_records import SCALAR_ONLY
+from plastic_envs.views.records import SCALAR_ONLY
 
 IDS = sorted(ENVIRONMENTS)
 # One id of those that differ only in which task of a battery they play, for the tests that take long.

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from plastic_envs import make_task, rollout
-from plastic_envs.evidence_integration import EvidenceIntegration
+from plastic_envs.evidence.task import EvidenceIntegration
 
 ENV = "EvidenceIntegration-v0"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from plastic_envs import make_task, rollout
-from plastic_envs.graph_explore import GraphExplore
-from plastic_envs.graph_ideal import Questions, next_node_posterior, unknown_keys
-from plastic_envs.graph_reference import (
+from plastic_envs.graph.explore import GraphExplore
+from plastic_envs.graph.ideal_observer import Questions, next_node_posterior, unknown_keys
+from plastic_envs.graph.reference_scores import (
     ExplorerPolicy,
     TablePolicy,
     TransitionTable,
@@ -16,7 +16,7 @@ from plastic_envs.graph_reference import (
     reference_scores,
     table_rates,
 )
-from plastic_envs.graph_walk import GraphWalk
+from plastic_envs.graph.walk import GraphWalk
 
 
 def sampled_walks(batch_size: int, env_id: str = "PlasticGraph-disjoint-v0", seed: int = 0, **kwargs):

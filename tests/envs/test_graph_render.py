@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plastic_envs import make_task, rollout
-from plastic_envs.graph_render import graph_frame, graph_layout, graph_text
+from plastic_envs.graph.render import graph_frame, graph_layout, graph_text
 
 VARIANTS = {
     "walk": ("PlasticGraph-disjoint-v0", {"num_steps": 12}),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.speed.graph_sampling import PlainGenerator
-from plastic_envs.graph_labelling import EdgeLists, LabelSets, label_by_repair, nth_set_bit
-from plastic_envs.graph_measures import check_constraints, triplet_overlap, triplets
-from plastic_envs.graph_sampling import GraphSampler
+from plastic_envs.graph.labelling import EdgeLists, LabelSets, label_by_repair, nth_set_bit
+from plastic_envs.graph.measures import check_constraints, triplet_overlap, triplets
+from plastic_envs.graph.sampling import GraphSampler
 from plastic_envs.streams import RowStreams
 
 

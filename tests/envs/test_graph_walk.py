@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from plastic_envs import TaskEnv, TaskVectorEnv, make_task, rollout
-from plastic_envs.graph_explore import GraphExplore
-from plastic_envs.graph_measures import action_counts, check_constraints, triplet_overlap
-from plastic_envs.graph_walk import GraphWalk
-from plastic_envs.step_records import SCALAR_ONLY
+from plastic_envs.graph.explore import GraphExplore
+from plastic_envs.graph.measures import action_counts, check_constraints, triplet_overlap
+from plastic_envs.graph.walk import GraphWalk
+from plastic_envs.views.records import SCALAR_ONLY
 
 
 def sample(batch_size=16, seed=0, **kwargs):

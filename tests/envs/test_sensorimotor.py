@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from plastic_envs import make_task, rollout
-from plastic_envs.sensorimotor import Epochs, draw_images
-from plastic_envs.sensorimotor_block import FEEDBACK, trials_to_run
-from plastic_envs.step_records import SCALAR_ONLY
+from plastic_envs.sensorimotor.block import FEEDBACK, trials_to_run
+from plastic_envs.sensorimotor.trial import Epochs, draw_images
 from plastic_envs.streams import RowStreams
+from plastic_envs.views.records import SCALAR_ONLY
 
 TRIAL, BLOCK = "SensorimotorAssociation-v0", "SensorimotorAssociation-block-v0"
 

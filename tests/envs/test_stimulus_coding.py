@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from plastic_envs import TaskVectorEnv, make_task, rollout
-from plastic_envs.stimulus_coding import TILES, StimulusCoding, estimate, label, tuned_inputs
-from plastic_envs.stimulus_law import wrapped
+from plastic_envs.stimulus_coding.law import wrapped
+from plastic_envs.stimulus_coding.task import TILES, StimulusCoding, estimate, label, tuned_inputs
 from plastic_envs.streams import RowStreams
 
 IDS = ("StimulusCoding-estimation-v0", "StimulusCoding-classification-v0")

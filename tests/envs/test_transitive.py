@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from plastic_envs import TaskEnv, TaskVectorEnv, make_task, rollout
-from plastic_envs.core import scalars
-from plastic_envs.transitive import TransitiveInference
-from plastic_envs.transitive_measures import share_by, share_by_pair
-from plastic_envs.transitive_schedules import SCHEDULES, Block, Schedule
+from plastic_envs.task import scalars
+from plastic_envs.transitive.measures import share_by, share_by_pair
+from plastic_envs.transitive.schedules import SCHEDULES, Block, Schedule
+from plastic_envs.transitive.task import TransitiveInference
 
 
 def sample(batch_size=16, seed=0, **kwargs):

@@ -8,8 +8,9 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 
-from plastic_envs import Episodes, Task, TaskEnv, TaskVectorEnv, make_task, views
-from plastic_envs.step_records import RESERVED, SCALAR_ONLY
+from plastic_envs import Episodes, Task, TaskEnv, TaskVectorEnv, make_task
+from plastic_envs.views import vector_env as views
+from plastic_envs.views.records import RESERVED, SCALAR_ONLY
 
 MODES = list(AutoresetMode)
 NUM_ENVS = 4
@@ -168,8 +169,8 @@ def test_make_vec_takes_a_limit_and_a_mode():
     assert not terminated.any()
     assert infos["final_obs"][0].any()
     gym.register(
-        "OfMyOwn-v0", "plastic_envs.views:TaskEnv", vector_entry_point="plastic_envs.views:TaskVectorEnv",
-        max_episode_steps=3, kwargs={"task": "plastic_envs.evidence_integration:EvidenceIntegration"},
+        "OfMyOwn-v0", "plastic_envs:TaskEnv", vector_entry_point="plastic_envs:TaskVectorEnv",
+        max_episode_steps=3, kwargs={"task": "plastic_envs:EvidenceIntegration"},
     )  # fmt: skip
     try:
         for mode in ("sync", "vector_entry_point"):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
-from plastic_envs import Episodes, Task, TaskEnv, TaskVectorEnv, make_task, views
-from plastic_envs.itinerary import itinerary
-from plastic_envs.step_records import SCALAR_ONLY, StepRecords
+from plastic_envs import Episodes, Task, TaskEnv, TaskVectorEnv, make_task
 from plastic_envs.streams import RowStreams
+from plastic_envs.views import vector_env as views
+from plastic_envs.views.itinerary import itinerary
+from plastic_envs.views.records import SCALAR_ONLY, StepRecords
 
 
 class Tally(Task):

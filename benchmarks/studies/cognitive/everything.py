@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from benchmarks.results import Results
 from benchmarks.studies.cognitive import figures as draw
 from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES, lesions
 from benchmarks.studies.cognitive.measures import (
@@ -32,11 +31,12 @@ from benchmarks.studies.cognitive.measures import (
 from benchmarks.studies.cognitive.rows import accuracy_rows
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, combined, merged
+from plastic_agents.agent import Agent
 from plastic_agents.analysis.cluster_scores import co_membership_table
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.task_variance import PROBED_EPOCHS
-from plastic_agents.base import Agent
-from plastic_agents.networks.mpn import MPN
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.runner.results import Results
 
 __all__ = ["PAIRS", "PUBLISHED", "STUDY", "membership"]
 

@@ -10,21 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import plastic_envs
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES
 from benchmarks.studies.cognitive.measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
 from benchmarks.studies.learning_curves import draw_curve, have_curves
 from benchmarks.studies.study import Drawn, Groups
-from plastic_agents.analysis import multitask_plots as plots
 from plastic_agents.analysis.cluster_scores import co_membership
+from plastic_agents.analysis.plots import multitask as plots
 from plastic_agents.analysis.task_variance import (
     PROBED_EPOCHS,
     fractional_histogram,
     fractional_variance,
     normalised_variance,
 )
-from plastic_envs.cognitive import CognitiveBattery
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
+from plastic_envs.cognitive.battery import CognitiveBattery
 
 __all__ = [
     "accuracy_by_task",

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.evaluation import named_generator
 from benchmarks.studies.cognitive.measures import trials_of
 from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.fixed_points import (
@@ -26,11 +25,12 @@ from plastic_agents.analysis.fixed_points import (
     random_rank_one,
     stability,
 )
-from plastic_agents.functional.mpn import step
-from plastic_agents.networks.mpn import MPN
-from plastic_envs.cognitive import CognitiveBattery
-from plastic_envs.cognitive_tasks import EPOCHS
-from plastic_envs.core import Episodes
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.networks.mpn.rule import step
+from plastic_agents.runner.evaluation import named_generator
+from plastic_envs.cognitive.battery import CognitiveBattery
+from plastic_envs.cognitive.tasks import EPOCHS
+from plastic_envs.episodes import Episodes
 
 __all__ = ["Held", "PointsEffort", "fixed_points", "followed"]
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.learning_curves import chance_of, draw_curve, over_seeds, reach_row
 from benchmarks.studies.rows import rows_of
 from benchmarks.studies.study import Drawn, Groups, Planned, Row, Settings, Study, merged
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
 
 __all__ = ["STUDY"]
 

@@ -15,8 +15,6 @@ import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.learning_curves import draw_curve, reach_row
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import (
@@ -31,10 +29,12 @@ from benchmarks.studies.study import (
     merged,
     network_agent,
 )
+from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.analysis.subspaces import principal_basis, state_dimension
-from plastic_agents.base import Agent, NetworkAgent
-from plastic_agents.networks.mpn import MPN
-from plastic_envs.core import Episodes
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
+from plastic_envs.episodes import Episodes
 
 __all__ = ["STUDY", "between"]
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.evaluation import named_generator
 from benchmarks.studies.cognitive.measures import Effort, outputs_of, trials_of, unpacked
 from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.lesions import (
@@ -38,9 +37,10 @@ from plastic_agents.analysis.lesions import (
 )
 from plastic_agents.analysis.statistics import Line
 from plastic_agents.analysis.task_variance import normalised_variance
-from plastic_agents.networks.mpn import MPN
-from plastic_envs.cognitive import CognitiveBattery
-from plastic_envs.core import Episodes
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.runner.evaluation import named_generator
+from plastic_envs.cognitive.battery import CognitiveBattery
+from plastic_envs.episodes import Episodes
 
 __all__ = ["KINDS", "PRUNED_SHARES", "lesioned", "lesions"]
 

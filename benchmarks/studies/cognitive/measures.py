@@ -16,20 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.evaluation import named_generator
 from benchmarks.studies.study import Arrays, Measured, network_agent
+from plastic_agents.agent import Agent
 from plastic_agents.analysis import task_variance as variance
 from plastic_agents.analysis.cluster_scores import shared_units
 from plastic_agents.analysis.clusters import Clustering, cluster, cluster_groups, minibatch_groups
 from plastic_agents.analysis.state_shift import StateShift, state_shift
 from plastic_agents.analysis.statistics import Line
 from plastic_agents.analysis.subspaces import cross_variance, principal_basis, state_dimension
-from plastic_agents.base import Agent
 from plastic_agents.networks.base import Network
-from plastic_agents.networks.mpn import MPN
-from plastic_envs.cognitive import CognitiveBattery
-from plastic_envs.cognitive_tasks import EPOCHS, TASKS
-from plastic_envs.core import Episodes
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.runner.evaluation import named_generator
+from plastic_envs.cognitive.battery import CognitiveBattery
+from plastic_envs.cognitive.tasks import EPOCHS, TASKS
+from plastic_envs.episodes import Episodes
 
 __all__ = [
     "REPRESENTATIONS",

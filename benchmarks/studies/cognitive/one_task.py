@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.results import Results
 from benchmarks.studies.cognitive import figures as draw
 from benchmarks.studies.cognitive.fixed_points import PointsEffort, fixed_points
 from benchmarks.studies.cognitive.measures import battery_of, network_of
 from benchmarks.studies.learning_curves import reach_row
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, merged
-from plastic_agents.base import Agent
-from plastic_agents.networks.mpn import MPN
+from plastic_agents.agent import Agent
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.runner.results import Results
 
 __all__ = ["STUDY"]
 

@@ -14,16 +14,16 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.evaluation import named_generator
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.cognitive import figures as draw
 from benchmarks.studies.cognitive.measures import Effort, accuracies, battery_of, network_of, outputs_of
 from benchmarks.studies.cognitive.rows import accuracy_rows
 from benchmarks.studies.rows import rows_of
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study
-from plastic_agents.base import Agent
-from plastic_envs.cognitive import CognitiveBattery
+from plastic_agents.agent import Agent
+from plastic_agents.runner.evaluation import named_generator
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
+from plastic_envs.cognitive.battery import CognitiveBattery
 
 __all__ = ["COMPOSITIONS", "STUDY", "stand_ins"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.results import Results
 from benchmarks.studies.cognitive.figures import battery
 from benchmarks.studies.rows import Entry, array_mean, rows_of
 from benchmarks.studies.study import Row
+from plastic_agents.runner.results import Results
 
 __all__ = ["accuracy_rows"]
 

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.evaluation import evaluate
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.cognitive.measures import battery_of, network_of
 from benchmarks.studies.learning_curves import chance_of, draw_curve, reach_row
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import Arrays, Drawn, Groups, Measured, Planned, Row, Settings, Study, merged
+from plastic_agents.agent import Agent
 from plastic_agents.analysis.rule_vectors import decompose_rule, rule_cosines
-from plastic_agents.base import Agent
+from plastic_agents.runner.evaluation import evaluate
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
 
 __all__ = ["STUDY"]
 

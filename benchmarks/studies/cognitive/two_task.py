@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.results import Results
 from benchmarks.studies.cognitive import figures as draw
 from benchmarks.studies.cognitive.fixed_points import PointsEffort, followed
 from benchmarks.studies.cognitive.measures import (
@@ -27,9 +26,10 @@ from benchmarks.studies.cognitive.measures import (
 )
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, combined
+from plastic_agents.agent import Agent
 from plastic_agents.analysis.task_variance import fractional_variance
-from plastic_agents.base import Agent
-from plastic_agents.networks.mpn import MPN
+from plastic_agents.networks.mpn.network import MPN
+from plastic_agents.runner.results import Results
 
 __all__ = ["STUDY", "TwoTaskEffort"]
 

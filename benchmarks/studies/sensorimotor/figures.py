@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from benchmarks.experiments.sensorimotor import counts_of
-from benchmarks.figures import COLOURS, GREY, colour_of, styled
-from benchmarks.results import Results
 from benchmarks.studies.study import Groups
 from plastic_agents.analysis.learning_to_learn import BLOCK, LearningCurve, block_means, moving_mean
+from plastic_agents.runner.figures import COLOURS, GREY, colour_of, styled
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports.sensorimotor import counts_of
 
 __all__ = [
     "CUMULATIVE",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.experiments.sensorimotor import counts_of
-from benchmarks.results import Results
 from benchmarks.studies.rows import Entry, Value, rows_of
 from benchmarks.studies.sensorimotor import figures as draw
 from benchmarks.studies.sensorimotor.measures import Effort, measure_perturbation, measure_sequence
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, merged
-from plastic_agents.base import Agent
+from plastic_agents.agent import Agent
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports.sensorimotor import counts_of
 
 __all__ = ["IN_CONTEXT_TASK", "STUDY"]
 

@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 import plastic_envs
-from benchmarks.experiments.sensorimotor import counts_of
-from benchmarks.results import Results
 from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.learning_to_learn import BLOCK, block_means, fit_learning_curve
 from plastic_agents.analysis.subspaces import Moments, output_currents, participation_ratio, subspaces
 from plastic_agents.analysis.vector_fields import cumulative_change, field_change, summarise, trajectories
-from plastic_agents.functional.leaky_softplus import Weights, views
-from plastic_agents.networks.leaky_softplus import LeakySoftplus
-from plastic_agents.problem_sequence import one_trial_each
+from plastic_agents.learners.problem_sequence import one_trial_each
+from plastic_agents.networks.leaky_softplus.network import LeakySoftplus
+from plastic_agents.networks.leaky_softplus.rule import Weights, views
 from plastic_agents.registry import make
-from plastic_envs.core import Task
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports.sensorimotor import counts_of
+from plastic_envs.task import Task
 
 __all__ = ["Effort", "Stored", "measure_perturbation", "measure_sequence"]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from plastic_agents.analysis.playing import Intervention
-from plastic_agents.functional.neuromodulated import PlasticState
-from plastic_envs.transitive_schedules import FEEDBACK, Layout
+from plastic_agents.networks.neuromodulated.rule import PlasticState
+from plastic_envs.transitive.schedules import FEEDBACK, Layout
 
 __all__ = ["CONDITIONS", "NUM_ITEMS", "NUM_TRAIN", "WITHHELD", "WITHHELD_TRIAL", "Condition"]
 

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.experiments.transitive import draw_distances, draw_pairs, draw_serial_positions
-from benchmarks.figures import COLOURS, GREY, styled
-from benchmarks.results import Results
 from benchmarks.studies.study import Drawn, Groups
 from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN
 from benchmarks.studies.transitive.measures import DECODED
+from plastic_agents.runner.figures import COLOURS, GREY, styled
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports.transitive import draw_distances, draw_pairs, draw_serial_positions
 
 __all__ = ["comparisons", "of_plastic", "toy_model"]
 

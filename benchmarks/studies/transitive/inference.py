@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.experiments.transitive import pair_name
-from benchmarks.results import Results
 from benchmarks.studies.rows import Entry, Value, array_mean, defined_mean, rows_of
 from benchmarks.studies.study import (
     Drawn,
@@ -37,11 +35,13 @@ from benchmarks.studies.transitive.measures import (
     sign_flip_difference,
 )
 from benchmarks.studies.transitive.steps import step_by_step
+from plastic_agents.agent import Agent
 from plastic_agents.analysis.toy_values import rank_correlations, toy_values
 from plastic_agents.analysis.transitive import by_place, classify_solution, sham_pattern
-from plastic_agents.base import Agent
-from plastic_agents.networks.neuromodulated import Neuromodulated
-from plastic_envs.transitive_schedules import RESPONSE
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.task_reports.transitive import pair_name
+from plastic_envs.transitive.schedules import RESPONSE
 
 __all__ = ["STUDY"]
 

@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.evaluation import named_generator, torch_generator
 from benchmarks.studies.study import Arrays, Measured
 from benchmarks.studies.transitive.conditions import CONDITIONS, NUM_ITEMS, NUM_TRAIN, Condition
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.modulation import modulator_by_outcome
 from plastic_agents.analysis.playing import Passage, passages
 from plastic_agents.analysis.statistics import LinearDecoding, RunningMoments, pearson
 from plastic_agents.analysis.transitive import Choices, choices_of, distance_curve, pair_tables
-from plastic_agents.base import NetworkAgent
-from plastic_agents.networks.neuromodulated import Neuromodulated
-from plastic_envs.transitive import TransitiveInference
-from plastic_envs.transitive_schedules import FEEDBACK, RESPONSE
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_agents.runner.evaluation import named_generator, torch_generator
+from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
+from plastic_envs.transitive.task import TransitiveInference
 
 __all__ = [
     "DECODED",

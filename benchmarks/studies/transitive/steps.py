@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.evaluation import torch_generator
 from benchmarks.studies.study import Arrays, Measured
 from benchmarks.studies.transitive.conditions import NUM_ITEMS, WITHHELD, WITHHELD_TRIAL
 from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, played, standard_task
+from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.recoding import cosines, fit_recoding, pair_by_item, reinstatement_effect
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.transitive import choices_of
-from plastic_agents.base import NetworkAgent
-from plastic_agents.networks.neuromodulated import Neuromodulated
-from plastic_envs.transitive_schedules import FEEDBACK, RESPONSE
+from plastic_agents.networks.neuromodulated.network import Neuromodulated
+from plastic_agents.runner.evaluation import torch_generator
+from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
 
 __all__ = ["step_by_step"]
 

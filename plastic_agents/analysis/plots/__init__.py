@@ -1,0 +1,1 @@
+"""Drawing functions for analyses of trained networks."""

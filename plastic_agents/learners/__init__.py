@@ -1,0 +1,1 @@
+"""Learners: the ways in which slow weights are trained."""

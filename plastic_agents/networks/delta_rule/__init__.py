@@ -1,0 +1,1 @@
+"""Fast weights with delta-rule writes."""

@@ -1,0 +1,1 @@
+"""Multi-plasticity networks: every synapse changes with what passes through it."""

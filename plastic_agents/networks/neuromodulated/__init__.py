@@ -1,0 +1,1 @@
+"""Hebbian traces that the network's own modulator writes into its recurrent weights."""

@@ -1,0 +1,1 @@
+"""The published graph-walk network: row-normalised Hebbian fast weights."""

@@ -1,0 +1,1 @@
+"""Noisy rates that learn by reward-modulated Hebbian plasticity."""

@@ -1,0 +1,1 @@
+"""The runner: settings, training, checkpoints, scores, figures and reports of a run."""

@@ -1,0 +1,111 @@
+"""The final score of a run: the agent on the test split, beside chance and the task's oracle."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from plastic_agents.agent import Agent
+from plastic_envs.episodes import Episodes
+from plastic_envs.task import Task
+
+__all__ = ["Played", "evaluate", "named_generator", "normalised", "play", "torch_generator"]
+
+# Numbers of a sampled episode's score that a 95 % interval of its mean spans to either side.
+_Z_95 = 1.96
+
+
+def named_generator(seed: int, name: str) -> np.random.Generator:
+    """A generator of its own for every seed and purpose; a new purpose changes no other's numbers."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),)))
+
+
+def torch_generator(seed: int, name: str) -> torch.Generator:
+    """The same for torch (random starts of fast weights, ties)."""
+    return torch.Generator().manual_seed(int(named_generator(seed, name).integers(2**62)))
+
+
+@dataclass(frozen=True)
+class Played:
+    """Episodes and what an agent did in them.
+
+    Attributes:
+        task: Where they come from.
+        episodes: As played.
+        actions: (T, B, ...).
+    """
+
+    task: Task
+    episodes: Episodes
+    actions: npt.NDArray[Any]
+
+
+def play(agent: Agent, task: Task, num_episodes: int, seed: int, name: str) -> Played:
+    """Let an agent play fresh episodes, the same ones for every agent with that seed and name.
+
+    Args:
+        agent: Who plays; its memory is fresh in every episode.
+        task: What is played.
+        num_episodes: How many.
+        seed: Seed of the run.
+        name: What it is for; names the stream of random numbers.
+    """
+    episodes = task.sample(named_generator(seed, name), num_episodes)
+    actions = agent.act_on(episodes, task, torch_generator(seed, f"{name}/agent"))
+    return Played(task, episodes, actions)
+
+
+def normalised(score: float, chance: float, oracle: float) -> float:
+    """Score on the scale where chance is 0 and the task's oracle is 1.
+
+    Raises:
+        ValueError: If oracle and chance are equal: then there is no such scale.
+    """
+    if oracle == chance:
+        raise ValueError(f"oracle and chance both score {chance}: the task cannot tell agents apart.")
+    return (score - chance) / (oracle - chance)
+
+
+def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[dict[str, float], Played]:
+    """Score an agent on a task's test split.
+
+    Args:
+        agent: Who plays.
+        task: The test split.
+        num_episodes: Episodes to take the score over.
+        seed: Seed of the run.
+
+    Returns:
+        `score`, its 95 % interval over episodes (`score_low`, `score_high`), `chance`, `oracle`,
+        `normalized_score`, the task's own metrics, `reference/<name>` for every reference score, and
+        `<probe>/<metric>` for every condition the task probes; and the episodes behind the score.
+    """
+    played = play(agent, task, num_episodes, seed, "test")
+    own = task.metrics(played.episodes, played.actions)
+    references = task.reference_scores(played.episodes)
+    chance, oracle = references["chance"], references["oracle"]
+    per_episode = task.episode_scores(played.episodes, played.actions)
+    margin = (
+        _Z_95 * float(np.std(per_episode, ddof=1 if len(per_episode) > 1 else 0)) / len(per_episode) ** 0.5
+    )
+    found = {
+        "score": own["score"],
+        "score_low": own["score"] - margin,
+        "score_high": own["score"] + margin,
+        "chance": chance,
+        "oracle": oracle,
+        # Undefined where the task cannot tell agents apart: no reason to lose what was trained.
+        "normalized_score": math.nan if oracle == chance else normalised(own["score"], chance, oracle),
+    }
+    found |= {name: value for name, value in own.items() if name != "score"}
+    found |= {f"reference/{name}": value for name, value in references.items()}
+    for name, probe in task.probes().items():
+        tried = play(agent, probe, num_episodes, seed, f"probe/{name}")
+        found |= {f"{name}/{k}": v for k, v in probe.metrics(tried.episodes, tried.actions).items()}
+    return found, played

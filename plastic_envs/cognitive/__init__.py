@@ -1,0 +1,1 @@
+"""The cognitive battery: fifteen tasks and more over two stimulus modalities."""

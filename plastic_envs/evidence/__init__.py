@@ -1,0 +1,1 @@
+"""Evidence integration: the context-cued integration of pulses."""

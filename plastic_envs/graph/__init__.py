@@ -1,0 +1,1 @@
+"""Graph walks: learn a random graph while walking on it."""

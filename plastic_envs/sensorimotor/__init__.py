@@ -1,0 +1,1 @@
+"""Sensorimotor association: delayed responses to images, one problem after another."""

@@ -1,0 +1,1 @@
+"""Stimulus coding: an efficient code for stimuli of unequal frequency."""

@@ -1,0 +1,1 @@
+"""Transitive inference: a new order of items in every episode."""
