@@ -16,7 +16,7 @@ try:
     from plastic_agents.learners.three_factor import ThreeFactorConfig
     from plastic_agents.loading import load
     from plastic_agents.policy_agent import PolicyAgent
-    from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, make
+    from plastic_agents.registry import AGENTS, LEARNERS, AgentSpec, make, register
     from plastic_agents.vec_env import TaskVecEnv
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("plastic_"):
@@ -41,4 +41,5 @@ __all__ = [
     "__version__",
     "load",
     "make",
+    "register",
 ]

@@ -12,7 +12,7 @@ from plastic_agents import pretrained
 from plastic_agents.agent import Agent, NetworkAgent, header
 from plastic_agents.files import checked, plain, read_tensors
 from plastic_agents.learners.base import put_weights
-from plastic_agents.registry import AGENTS, make, network_shapes
+from plastic_agents.registry import AGENTS, check_at_hand, make, network_shapes
 from plastic_envs.registry import make_task, trusted_task_class
 from plastic_envs.task import Task
 
@@ -44,19 +44,19 @@ def load(
 ) -> Agent:
     """Read an agent that `Agent.save` (or a run) wrote, a shipped one, or another system's published network.
 
-    No code that a file names is run, unless it is a task class that is registered, that your program has
-    imported already, or that you trust.
+    No code that a file names is run, unless it is registered, your program has imported it already, or you
+    trust the file.
 
     Args:
         path: The file, or a name in `plastic_agents.pretrained.names()`.
         task: The task to play, or its id; by default the one that it was made for.
         device: "auto", "cpu" or "cuda".
-        trust: Import the module of the task class that the file names. Only for files of your own.
+        trust: Import the modules of the task, agent and learner that the file names. Only for your own files.
 
     Raises:
         FileNotFoundError: If there is no such file or shipped network.
-        ValueError: If the file is damaged, is no agent, names a task class that may not be imported, or does
-            not fit the task.
+        ValueError: If the file is damaged, is no agent, names a class that may not be imported, or does not
+            fit the task.
     """
     name = os.fspath(path)
     if name in pretrained.names():
@@ -73,11 +73,11 @@ def load(
     if not ours:
         return _load_foreign(name, content, task, device)
     checked(content, _HEADER, name)
-    if content["agent"] not in AGENTS:
-        raise ValueError(
-            f"{name!r} holds an agent {content['agent']!r}, of another version of this suite; "
-            f"known: {sorted(AGENTS)}."
-        )
+    try:
+        for named in filter(None, (content["agent"], content["method"])):
+            check_at_hand(named, trust)
+    except ValueError as error:
+        raise ValueError(f"{name!r}: {error}") from error
     if task is None:
         task = _task_of(name, content, trust)
     arguments = (content["network_kwargs"], content["method"], content["seed"])

@@ -1,4 +1,4 @@
-"""The table of agents: name -> network, learner, and the settings they start from."""
+"""The tables of agents and learners. Others join them by `register`, or are named as "file.py:Name"."""
 
 from __future__ import annotations
 
@@ -33,10 +33,23 @@ from plastic_agents.networks.transformer import CausalTransformer
 from plastic_agents.policy_agent import PolicyAgent
 from plastic_envs.arguments import Seed, check_argument, check_size, unknown_name, unknown_names
 from plastic_envs.episodes import Association
+from plastic_envs.naming import absolute, at_hand, imported, is_name, name_of
 from plastic_envs.registry import make_task
 from plastic_envs.task import Task
 
-__all__ = ["AGENTS", "LEARNERS", "AgentSpec", "learner_class", "learner_defaults", "make", "network_shapes"]
+__all__ = [
+    "AGENTS",
+    "LEARNERS",
+    "AgentSpec",
+    "agent_spec",
+    "check_at_hand",
+    "learner_class",
+    "learner_defaults",
+    "make",
+    "network_shapes",
+    "register",
+    "registered_by_others",
+]
 
 
 class Foreign(NamedTuple):
@@ -278,25 +291,143 @@ AGENTS: dict[str, AgentSpec] = {
 }
 
 
-def _spec(name: str) -> AgentSpec:
+_OURS = frozenset({*AGENTS, *LEARNERS})
+_OTHERS: dict[str, Any] = {}  # what was registered, by name, as text where it has a name
+
+
+def register(name: str, item: AgentSpec | type[Network[Any]] | type[Learner[Any]] | str) -> None:
+    """Add an agent or a learner to the suite, under a name that `make` and the runner then know.
+
+    Registering the same once more changes nothing.
+
+    Args:
+        name: Its name, such as "bcm".
+        item: What it stands for: an `AgentSpec`; a subclass of `Network`, made with the keywords `input_size`
+            and `num_outputs` and trained by "supervised"; a subclass of `Learner`, which is then a method; or
+            the name of one of these, "package.module:Name" or "path/to/file.py:Name", which is imported.
+
+    Raises:
+        TypeError: If it is something else.
+        ValueError: If the name stands for something else already.
+    """
+    source: Any = item
+    if isinstance(item, str):
+        source, item = absolute(item), imported(item)
+    elif isinstance(item, type) and "<" not in item.__qualname__:
+        source = name_of(item)
+    is_learner = isinstance(item, type) and issubclass(item, Learner)
+    table: dict[str, Any] = LEARNERS if is_learner else AGENTS
+    entry = item if is_learner else _as_spec(item, name)
+    if table.get(name, entry) != entry:
+        raise ValueError(f"{name!r} is registered as {table[name]}; choose another name.")
+    table[name] = entry
+    if name not in _OURS:
+        _OTHERS[name] = source
+
+
+def registered_by_others() -> dict[str, Any]:
+    """Agents and learners of others; `register(name, item)` makes them known to another process."""
+    return {name: item for name, item in _OTHERS.items() if name in AGENTS or name in LEARNERS}
+
+
+def _as_spec(item: Any, name: str) -> AgentSpec:
+    """An agent's specification: itself, or that of a class of networks."""
+    if isinstance(item, AgentSpec):
+        return item
+    if isinstance(item, type) and issubclass(item, Network):
+        text = (inspect.getdoc(item) or item.__name__).partition("\n")[0]
+        return AgentSpec(text, _OfClass(item), networks=(item,))
+    raise TypeError(
+        f"agent {name!r}: got {item!r}; expected a plastic_agents.AgentSpec or a subclass of "
+        "plastic_agents.networks.Network."
+    )
+
+
+@dataclass(frozen=True)
+class _OfClass:
+    """The `build` of a class of networks."""
+
+    network: type[Network[Any]]
+
+    def __call__(self, task: Task, **arguments: Any) -> Network[Any]:
+        size: dict[str, Any] = {
+            "input_size": task.observation_space.shape[0],
+            "num_outputs": _num_outputs(task),
+        }
+        return self.network(**size, **arguments)
+
+
+def agent_spec(name: str) -> AgentSpec:
+    """The agent of a name in `AGENTS`, or named "module:Name" or "file.py:Name", which is imported.
+
+    Raises:
+        ValueError: If there is none (with the nearest names).
+        TypeError: If the name is not of an `AgentSpec` or a network.
+    """
+    if is_name(name):
+        return _as_spec(imported(name), name)
     if name not in AGENTS:
         raise ValueError(f"{unknown_name('agent', name, AGENTS)} All: {sorted(AGENTS)}.")
     return AGENTS[name]
 
 
+def check_at_hand(name: str, trust: bool = False) -> None:
+    """Check that an agent or learner that only a file names may be used; see `plastic_envs.naming`.
+
+    Args:
+        name: A name in `AGENTS` or `LEARNERS`, "module:Name" or "file.py:Name".
+        trust: Import it.
+
+    Raises:
+        ValueError: If it is unknown, not imported, or no agent or learner.
+    """
+    if not is_name(name):
+        if name not in {*AGENTS, *LEARNERS}:
+            raise ValueError(
+                f"{unknown_name('agent', name, AGENTS)} If it is your own, register it first: "
+                f"plastic_agents.register({name!r}, ...). All: {sorted(AGENTS)}."
+            )
+        return
+    try:
+        item = imported(name) if trust else at_hand(name)
+        if not (isinstance(item, type) and issubclass(item, Learner)):
+            _as_spec(item, name)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    except LookupError as error:
+        raise ValueError(
+            f"{name!r} is not imported, so it is not run. Import it first, or pass trust=True (--trust) if "
+            "you know who wrote the file."
+        ) from error
+
+
 def learner_class(name: str, method: str | None = None) -> type[Learner[Any]]:
-    """The learner that agent `name` is trained with: `method`, a name in `LEARNERS`, or the agent's own."""
-    method = method or _spec(name).method
+    """The learner that an agent is trained with.
+
+    Args:
+        name: The agent's name.
+        method: A name in `LEARNERS`, "module:Name" or "file.py:Name"; None for the agent's own.
+
+    Raises:
+        ValueError: If there is no such agent or learner.
+        TypeError: If the name is not of a learner.
+    """
+    method = method or agent_spec(name).method
+    if is_name(method):
+        learner = imported(method)
+        if not (isinstance(learner, type) and issubclass(learner, Learner)):
+            raise TypeError(f"method {method!r}: got {learner!r}; expected a subclass of Learner.")
+        return learner
     if method not in LEARNERS:
-        raise ValueError(f"unknown learning method {method!r}; known: {sorted(LEARNERS)}.")
+        raise ValueError(unknown_name("learning method", method, LEARNERS))
     return LEARNERS[method]
 
 
 def learner_defaults(name: str, method: str | None = None) -> dict[str, Any]:
     """Settings that agent `name` starts from, where they differ from those of the learner's own dataclass."""
     known = {f.name for f in fields(learner_class(name, method).Config)}
-    own_method = method in (None, _spec(name).method)
-    return {k: v for k, v in _spec(name).learner.items() if k in known and own_method}
+    spec = agent_spec(name)
+    return {k: v for k, v in spec.learner.items() if k in known and method in (None, spec.method)}
 
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -315,11 +446,12 @@ def make(
     """Make an agent for a task.
 
     Args:
-        name: A name in `AGENTS`.
-        task: A task, the id of a registered environment, or an environment made of one.
+        name: A name in `AGENTS`, or "package.module:Name" or "path/to/file.py:Name" of an `AgentSpec` or a
+            network, which is imported.
+        task: A task, the id of an environment or its name (see `plastic_envs.make_task`), or an environment.
         seed: Fixes initial weights, training data and random starts.
         device: "auto", "cpu" or "cuda".
-        method: How it learns: a name in `LEARNERS`; by default the agent's own.
+        method: How it learns: a name in `LEARNERS`, or one like "file.py:Name"; by default the agent's own.
         learner: The learner's settings, or those that differ from the agent's own defaults.
         **arguments: The network's arguments, such as `key_size` or `hidden_size`.
 
@@ -332,7 +464,7 @@ def make(
     """
     seed = check_argument("seed", seed, Seed)
     arguments = {key: check_argument(key, value, Any) for key, value in arguments.items()}
-    spec = _spec(name)
+    spec, name = agent_spec(name), absolute(name)
     if not isinstance(task, Task):
         task = make_task(task)
     if spec.kind != "network":
@@ -394,7 +526,7 @@ def network_shapes(
 
     Takes no memory, so a file may be asked what sizes it names before they are believed.
     """
-    spec = _spec(name)
+    spec = agent_spec(name)
     if spec.kind != "network":
         return {}
     with torch.device("meta"), _WithoutNumbers():

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["absolute", "at_hand", "imported", "is_name", "label", "name_of"]
+__all__ = ["absolute", "at_hand", "imported", "is_name", "name_of", "short_name"]
 
 _OURS = ("plastic_envs", "plastic_agents")
 
@@ -30,7 +30,7 @@ def absolute(name: str) -> str:
     return f"{Path(module).expanduser().resolve()}:{qualname}" if module.endswith(".py") else name
 
 
-def label(name: str) -> str:
+def short_name(name: str) -> str:
     """A short form for titles and folders: "bandit.Bandit" of "/home/me/bandit.py:Bandit"."""
     module, colon, qualname = name.rpartition(":")
     return f"{Path(module).stem if module.endswith('.py') else module}.{qualname}" if colon else name
@@ -41,7 +41,8 @@ def name_of(cls: type[Any]) -> str:
     package = cls.__module__.partition(".")[0]
     if package in _OURS and getattr(sys.modules[package], cls.__qualname__, None) is cls:
         return f"{package}:{cls.__qualname__}"
-    return f"{cls.__module__}:{cls.__qualname__}"
+    module = sys.modules.get(cls.__module__)
+    return f"{getattr(module, '_FILE', cls.__module__)}:{cls.__qualname__}"
 
 
 def imported(name: str) -> Any:
@@ -53,7 +54,7 @@ def imported(name: str) -> Any:
     if not is_name(name):
         raise ValueError(f'{name!r}: expected "package.module:Name" or "path/to/file.py:Name".')
     module = absolute(name).rpartition(":")[0]
-    if module not in sys.modules:
+    if _key(module) not in sys.modules:
         try:
             _run_file(module) if module.endswith(".py") else importlib.import_module(module)
         except (ImportError, FileNotFoundError) as error:
@@ -69,9 +70,9 @@ def at_hand(name: str) -> Any:
         ValueError: If the module has no such object.
     """
     module, _, qualname = absolute(name).rpartition(":")
-    if module not in sys.modules:
+    if _key(module) not in sys.modules:
         raise LookupError(f"{name!r}: {module!r} is not imported.")
-    value: Any = sys.modules[module]
+    value: Any = sys.modules[_key(module)]
     for part in qualname.split("."):
         # Of foreign modules only what lies there: a module's `__getattr__` is code.
         ours = isinstance(value, ModuleType) and value.__name__ in _OURS
@@ -81,16 +82,22 @@ def at_hand(name: str) -> Any:
     return value
 
 
+def _key(module: str) -> str:
+    """Name in `sys.modules`; that of a file has no dots, which pickle takes for packages."""
+    return module.replace(".", "%2E") if module.endswith(".py") else module
+
+
 def _run_file(path: str) -> None:
-    """Run a file as a module whose name is its path, so that "file.py:Name" follows from a class of it."""
+    """Run a file as a module that knows its path."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path!r}")
-    spec = importlib.util.spec_from_file_location(path, path)
+    spec = importlib.util.spec_from_file_location(_key(path), path)
     assert spec is not None  # a file that ends in .py has a loader
     assert spec.loader is not None
-    sys.modules[path] = module = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name], vars(module)["_FILE"] = module, path
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[path]
+        del sys.modules[spec.name]
         raise

@@ -46,7 +46,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
     true, a row forgets its activity *before* that step and keeps its fast weights. Each network's docstring
     says what its activity is; `fast_weights` names the rest.
 
-    A subclass writes `initial_state` and `run`.
+    A subclass writes `initial_state` and `step`, or, where there is a faster way than a loop, `run`.
 
     Attributes:
         num_features: F, size of the last hidden layer's activity.
@@ -79,11 +79,14 @@ class Network(nn.Module, ABC, Generic[StateT]):
                 with seed 0, so that a call without one always gives the same state.
         """
 
-    @abstractmethod
+    def step(self, inputs: torch.Tensor, state: StateT) -> tuple[torch.Tensor, StateT]:
+        """One step: features (B, F) and the next state, from inputs (B, I) and the last state."""
+        raise NotImplementedError(f"{type(self).__name__} has neither `step` nor `run`.")
+
     def run(
         self, inputs: torch.Tensor, state: StateT, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, StateT]:
-        """What `features` does, its arguments checked and filled in.
+        """Run over a sequence without the readout. Default: `step` in a loop.
 
         Args:
             inputs: (T, B, I).
@@ -93,6 +96,15 @@ class Network(nn.Module, ABC, Generic[StateT]):
         Returns:
             The features (T, B, F) and the state after the last step.
         """
+        start = self.initial_state(inputs.shape[1])
+        return in_stretches(self._loop, inputs, state, resets, start, self.fast_weights)
+
+    def _loop(self, inputs: torch.Tensor, state: StateT) -> tuple[torch.Tensor, StateT]:
+        features = []
+        for x in inputs:
+            y, state = self.step(x, state)
+            features.append(y)
+        return torch.stack(features), state
 
     def features(
         self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None

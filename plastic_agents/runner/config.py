@@ -36,8 +36,9 @@ from jsonargparse import (
 
 from plastic_agents.files import read_bytes
 from plastic_agents.learners.base import LearnerConfig
-from plastic_agents.registry import AGENTS, learner_class, learner_defaults
-from plastic_envs import make_task
+from plastic_agents.registry import AGENTS, agent_spec, learner_class, learner_defaults, registered_by_others
+from plastic_envs import Task, make_task
+from plastic_envs.naming import absolute, at_hand, imported, is_name
 
 __all__ = [
     "DEFAULT_ENV",
@@ -47,12 +48,14 @@ __all__ = [
     "from_mapping",
     "make_parser",
     "parse",
+    "read",
     "to_dict",
     "to_yaml",
 ]
 
 DEFAULT_ENV = "PlasticGraph-disjoint-v0"
 
+_PROG = "benchmarks/run.py"
 _DESCRIPTION = f"""
 Train one agent on one task, score it on the task's test split, and write everything into one directory:
 <logdir>/<env>/<agent>/seed-<seed>/.
@@ -81,7 +84,7 @@ _FREE_ON_RESUME: tuple[str, ...] = (
     "figures",
     "report",
 )
-_FREE_ON_RESUME += ("checkpoint_every", "progress_bar")
+_FREE_ON_RESUME += ("checkpoint_every", "progress_bar", "trust")
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,15 @@ class RunConfig:
     """Settings of a run.
 
     Attributes:
-        agent: Name of the agent, one of those above; `--list` says what each is.
-        env: Id of the environment; `--list` shows all.
+        agent: Name of the agent, one of those above (`--list` says what each is), or your own:
+            "module:Name" or "file.py:Name" of a network or an `AgentSpec`.
+        env: Id of the environment (`--list` shows all), or your own task: "module:Name" or "file.py:Name".
         env_kwargs: Arguments of the task in place of the registered ones, such as '{num_nodes: 50}'.
         agent_kwargs: Arguments of the agent's network in place of its defaults, such as '{hidden_size: 256}'.
         seed: Fixes everything random: slow weights, training episodes, test episodes.
         updates: Shorthand for learner.updates, over which it takes precedence.
-        method: How slow weights are learned (supervised, ...); left out: the agent's own way.
+        method: How slow weights are learned (supervised, ...), or your own learner, "file.py:Name"; left out:
+            the agent's own way.
         learner: Settings of that; what is left out is the agent's own default.
         eval_episodes: Episodes of the test split that the final score is taken over.
         checkpoint: A saved agent (agent.pt of another run) to start from; with `--updates 0` it is only
@@ -111,6 +116,8 @@ class RunConfig:
         figures: Draw the figures.
         report: Write report.html and report.pdf.
         progress_bar: Show progress while it trains.
+        trust: Import modules and files that only a settings file names; what the command line itself names
+            is imported anyway.
     """
 
     agent: str = "plastic"
@@ -133,6 +140,7 @@ class RunConfig:
     figures: bool = True
     report: bool = True
     progress_bar: bool = True
+    trust: bool = False
 
     def __post_init__(self) -> None:
         for name in ("eval_episodes", "checkpoint_every", "threads"):
@@ -152,12 +160,29 @@ class RunConfig:
             )
         if self.resume and self.overwrite:
             raise ValueError("resume and overwrite were both asked for; pass one of them.")
+        for name in ("agent", "env", "method"):
+            if (text := getattr(self, name)) is not None:
+                object.__setattr__(self, name, absolute(text))
+        if self.method is None and (is_name(self.agent) or self.agent in registered_by_others()):
+            # So that the file can be read where nobody knows the agent.
+            object.__setattr__(self, "method", agent_spec(self.agent).method)
         if getattr(self, "learner", None) is None:
             own = learner_class(self.agent, self.method).Config(**learner_defaults(self.agent, self.method))
             object.__setattr__(self, "learner", own)
         if self.updates is not None:  # folded in, so that there is one place to look it up
             object.__setattr__(self, "learner", replace(self.learner, updates=self.updates))
             object.__setattr__(self, "updates", None)
+
+    @property
+    def code_names(self) -> list[str]:
+        """What names a module or file in place of a registered environment, agent or method."""
+        return [name for name in (self.env, self.agent, self.method) if name and is_name(name)]
+
+    def task(self) -> Task:
+        """The task, of which a module or file that `env` names must be imported already (see `run`)."""
+        if is_name(self.env):
+            _bring_in(self.env, typed=False, trust=False)
+        return make_task(self.env, **self.env_kwargs)
 
 
 class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -168,7 +193,10 @@ class _Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 def make_parser(
-    agent: str = RunConfig.agent, method: str | None = None, exit_on_error: bool = True
+    agent: str = RunConfig.agent,
+    method: str | None = None,
+    exit_on_error: bool = True,
+    prog: str = _PROG,
 ) -> ArgumentParser:
     """The parser behind `benchmarks/run.py`: one option per field of `RunConfig`.
 
@@ -176,17 +204,18 @@ def make_parser(
         agent: The agent whose own settings of the learner are the defaults.
         method: How it learns, if not in its own way; decides which settings a learner has.
         exit_on_error: Exit with a message on a mistake, as a command does, or raise an ArgumentError.
+        prog: Name of the command, for help and messages.
 
     Raises:
         ValueError: If there is no such agent or method.
     """
-    parser = _base_parser(exit_on_error)
+    parser = _base_parser(exit_on_error, prog)
     parser.add_class_arguments(learner_class(agent, method).Config, "learner")
     parser.set_defaults({f"learner.{name}": value for name, value in learner_defaults(agent, method).items()})
     return parser
 
 
-def parse(arguments: Sequence[str] | None = None, *, once: bool = False) -> RunConfig:
+def parse(arguments: Sequence[str] | None = None, *, once: bool = False, prog: str = _PROG) -> RunConfig:
     """Settings from command-line arguments (default: the process's own), files named by `--config` included.
 
     Names of settings may be written with hyphens: `--eval-episodes` is `--eval_episodes`.
@@ -197,18 +226,42 @@ def parse(arguments: Sequence[str] | None = None, *, once: bool = False) -> RunC
     Args:
         arguments: As a shell would pass them.
         once: Refuse a setting that comes twice, of which the last would be taken silently.
+        prog: Name of the command, for help and messages.
     """
     given = [_with_underscores(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     names = [text.partition("=")[0] for text in given if text.startswith("--") and text != "--config"]
     if once and (twice := sorted({name for name in names if names.count(name) > 1})):
-        _base_parser().error(f"{', '.join(twice)}: given more than once; a run has one value of each.")
+        _base_parser(prog=prog).error(
+            f"{', '.join(twice)}: given more than once; a run has one value of each."
+        )
     early = [text for text in given if text not in ("-h", "--help") and not text.startswith("--print_config")]
     try:
-        chosen = _choice_parser().parse_args(early)
-        parser = make_parser(chosen.agent, chosen.method)
+        chosen = _choice_parser(prog=prog).parse_args(early)
+        typed = {absolute(text.partition("=")[2] if text.startswith("--") else text) for text in given}
+        for name in filter(is_name, (chosen.env, chosen.agent, chosen.method)):
+            _bring_in(name, typed=absolute(name) in typed, trust=chosen.trust)
+        parser = make_parser(chosen.agent, chosen.method, prog=prog)
         return _instantiate(parser, parser.parse_args(given))
-    except ValueError as error:
-        _base_parser().error(str(error))
+    except (TypeError, ValueError) as error:
+        _base_parser(prog=prog).error(str(error))
+
+
+def _bring_in(name: str, *, typed: bool, trust: bool) -> None:
+    """Import what the command line names; what only a settings file names must be imported or trusted.
+
+    Raises:
+        ValueError: If it is neither, or there is no such thing.
+    """
+    if typed or trust:
+        imported(name)
+        return
+    try:
+        at_hand(name)
+    except LookupError as error:
+        raise ValueError(
+            f"{name!r} is named in a settings file only, so it is not imported. Name it on the command line "
+            "too, or pass --trust if you know who wrote the file."
+        ) from error
 
 
 def _with_underscores(text: str) -> str:
@@ -219,22 +272,37 @@ def _with_underscores(text: str) -> str:
     return f"--{name.replace('-', '_')}{sign}{value}"
 
 
-def from_file(path: str | Path, **overrides: Any) -> RunConfig:
+def from_file(path: str | Path, *, trust: bool = False, **overrides: Any) -> RunConfig:
     """Settings from a YAML file, with some fields replaced.
 
     Args:
         path: The file.
+        trust: Import the modules and files that it names as task, agent or method.
         **overrides: Fields of `RunConfig`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or holds unknown settings or values of the wrong type or range.
+        ValueError: If it is damaged, holds unknown settings or values of the wrong type or range, or names a
+            module or file that is neither imported nor trusted.
     """
+    config = read(path, **overrides)
+    typed = {absolute(value) for value in overrides.values() if is_name(value)}
+    for name in config.code_names:
+        _bring_in(name, typed=name in typed, trust=trust)
+    return config
+
+
+def read(path: str | Path, **overrides: Any) -> RunConfig:
+    """What `from_file` gives, only to be looked at: nothing that the file names is imported."""
     read_bytes(path, _LARGEST_TEXT)
     try:
         chosen = _choice_parser(exit_on_error=False).parse_path(path)
         agent, method = overrides.get("agent", chosen.agent), overrides.get("method", chosen.method)
-        parser = make_parser(agent, method, exit_on_error=False)
+        if is_name(name := method or agent):
+            _bring_in(name, typed=name in overrides.values(), trust=False)
+        # The file of a run has all settings of its learner, and names the method where the agent is not ours.
+        known = RunConfig.agent if method and agent not in AGENTS else agent
+        parser = make_parser(known, method, exit_on_error=False)
         return replace(_instantiate(parser, parser.parse_path(path)), **overrides)
     except (ArgumentError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r}: {' '.join(str(error).split())}") from error
@@ -329,16 +397,16 @@ def _resolved(config: RunConfig) -> dict[str, Any]:
         settings["checkpoint"] = str(config.checkpoint.resolve())
     # Arguments of another version of the suite are compared as they stand.
     with suppress(TypeError, ValueError):
-        settings["env_kwargs"] = _plain(dict(make_task(config.env, **config.env_kwargs).describe()))
+        settings["env_kwargs"] = _plain(dict(config.task().describe()))
     return settings
 
 
-def _base_parser(exit_on_error: bool = True) -> ArgumentParser:
+def _base_parser(exit_on_error: bool = True, prog: str = _PROG) -> ArgumentParser:
     """All options but the learner's."""
     parser = ArgumentParser(
-        prog="benchmarks/run.py",
+        prog=prog,
         usage="%(prog)s [--config FILE.yaml] [--<setting> VALUE ...]",
-        description=_DESCRIPTION,
+        description=_DESCRIPTION if prog == _PROG else _DESCRIPTION.replace(f"python {_PROG}", prog),
         formatter_class=_Formatter,
         exit_on_error=exit_on_error,
         parser_mode=_MODE,
@@ -358,9 +426,9 @@ def _base_parser(exit_on_error: bool = True) -> ArgumentParser:
     return parser
 
 
-def _choice_parser(exit_on_error: bool = True) -> ArgumentParser:
+def _choice_parser(exit_on_error: bool = True, prog: str = _PROG) -> ArgumentParser:
     """Finds out which agent and method it is, on which depends what settings the learner has."""
-    parser = _base_parser(exit_on_error)
+    parser = _base_parser(exit_on_error, prog)
     parser.add_argument("--learner", type=dict[str, Any], default={})
     return parser
 

@@ -27,6 +27,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from plastic_agents.runner.cli import Mistake, one_line
 from plastic_agents.runner.config import RunConfig, flat, to_dict
+from plastic_envs.naming import short_name
 
 __all__ = ["EventWriter", "Tracker", "write_images", "write_outcome"]
 
@@ -211,8 +212,8 @@ class Tracker:
         config = self._config
         self._run = wandb.init(
             project=_PROJECT,
-            name=f"{config.env}/{config.agent}/seed-{config.seed}",
-            group=config.env,
+            name=f"{short_name(config.env)}/{short_name(config.agent)}/seed-{config.seed}",
+            group=short_name(config.env),
             config=to_dict(config),
             dir=str(self._folder),
             sync_tensorboard=True,

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from plastic_agents.registry import AGENTS
 from plastic_agents.runner.history import Curve
 from plastic_agents.runner.results import Results, best_first, by_agent, number
+from plastic_envs.naming import short_name
 
 __all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "styled", "training_curves"]
 
@@ -116,7 +117,7 @@ def training_curves(run: Results) -> Figure:
         axes.set_visible(False)
     for axes in grid[max(0, len(shown) - columns) : len(shown)]:
         axes.set_xlabel("update")
-    figure.suptitle(f"{run.label} on {run.config.env}", fontsize=11)
+    figure.suptitle(f"{run.label} on {short_name(run.config.env)}", fontsize=11)
     return figure
 
 
@@ -161,7 +162,7 @@ def comparison(runs: Sequence[Results]) -> Figure:
     best = float(np.nanmax([limits["oracle"], *all_scores, floor]))
     if best > floor:
         axes.set_xlim(floor, best + 0.12 * (best - floor))
-    axes.set_title(f"All agents run on {runs[0].config.env}")
+    axes.set_title(f"All agents run on {short_name(runs[0].config.env)}")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
 

@@ -25,6 +25,7 @@ from plastic_agents.runner.events import write_images
 from plastic_agents.runner.results import Results, best_first, number
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.task_reports import experiment_of
+from plastic_envs.naming import short_name
 
 __all__ = ["Drawing", "draw", "html_report", "pdf_report", "present"]
 
@@ -103,7 +104,7 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
 
 def draw(run: Results, siblings: Sequence[Results]) -> list[Drawing]:
     """All figures of a run: the task's own ones first, then those that every task has."""
-    task = plastic_envs.make_task(run.config.env, **run.config.env_kwargs)
+    task = run.config.task()
     runs = [run, *siblings]
     drawings = [Drawing(*own) for own in experiment_of(task).figures(run, runs)]
     names = {"comparison": common.comparison(runs)}
@@ -136,11 +137,13 @@ def html_report(
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     notes = ["Runs made later are shown once this report is made again (the same command with --resume)."]
     if num_left_out:
-        notes.append(f"{num_left_out} further run(s) on {run.config.env} had other arguments of the task.")
+        notes.append(
+            f"{num_left_out} further run(s) on {short_name(run.config.env)} had other arguments of the task."
+        )
     if num_unreadable:
         notes.append(f"{num_unreadable} further run(s) could not be read.")
     return template.render(
-        title=f"{run.label} on {run.config.env}",
+        title=f"{run.label} on {short_name(run.config.env)}",
         lead=_lead(run),
         headline=_headline(run),
         comparison={"columns": list(_COMPARED), "rows": _comparison(run, siblings)},
@@ -158,7 +161,7 @@ def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: 
     """The same as a PDF: a first page with the results, the figures, then metrics and settings."""
     headers = ["agent", "seed", *_COMPARED]
     rows = [[r["agent"], str(r["seed"]), *r["cells"]] for r in _comparison(run, siblings)]
-    title = f"{run.label} on {run.config.env}"
+    title = f"{run.label} on {short_name(run.config.env)}"
     with (
         mpl.rc_context({"font.size": 9}),
         in_place_of(path) as partial,
@@ -215,7 +218,7 @@ def _comparison(run: Results, siblings: Sequence[Results]) -> list[dict[str, Any
     ordered = sorted([run, *siblings], key=lambda r: best_first(r.value("score")))
     return [
         {
-            "agent": r.config.agent,
+            "agent": short_name(r.config.agent),
             "seed": r.config.seed,
             "cells": [shown(r.metrics[name]) for name in _COMPARED.values()],
             "this": r is run,

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_agents.runner.cli import Mistake, one_line
-from plastic_agents.runner.config import RunConfig, from_file
+from plastic_agents.runner.config import RunConfig
+from plastic_agents.runner.config import read as read_config
 from plastic_agents.runner.history import Curve, read_arrays
 from plastic_agents.runner.rundir import RunDirectory
+from plastic_envs.naming import short_name
 
 __all__ = ["Results", "best_first", "by_agent", "number", "stacked"]
 
@@ -63,7 +65,7 @@ class Results:
         """
         try:
             curves, arrays = read_arrays(directory.curves_file)
-            config, metrics = from_file(directory.config_file), directory.read_metrics()
+            config, metrics = read_config(directory.config_file), directory.read_metrics()
         except (OSError, ValueError) as error:
             raise Mistake(f"{directory.path} holds no run that can be read: {one_line(error)}") from error
         if missing := [name for name in _NEEDED if name not in metrics]:
@@ -78,7 +80,7 @@ class Results:
     @property
     def label(self) -> str:
         """A short name that tells runs on one task apart."""
-        return f"{self.config.agent}, seed {self.config.seed}"
+        return f"{short_name(self.config.agent)}, seed {self.config.seed}"
 
     def comparable(self, other: Results) -> bool:
         """Whether both runs played the very same task."""

@@ -19,6 +19,7 @@ import torch
 import plastic_agents
 import plastic_envs
 from plastic_agents.agent import Agent, NetworkAgent
+from plastic_agents.registry import AGENTS, LEARNERS
 from plastic_agents.runner.checkpoints import Checkpointer
 from plastic_agents.runner.cli import Mistake, Stopped, asked_for, guarded
 from plastic_agents.runner.config import RunConfig, parse
@@ -30,6 +31,7 @@ from plastic_agents.runner.results import number
 from plastic_agents.runner.rundir import RunDirectory, run_log
 from plastic_agents.runner.stopping import StopRequest
 from plastic_agents.runner.task_reports import experiment_of
+from plastic_envs.naming import imported, short_name
 from plastic_envs.task import Task
 
 __all__ = ["Stopped", "main", "run"]
@@ -67,7 +69,9 @@ def run(config: RunConfig) -> RunDirectory:
     finished = directory.state(config) == "finished"
     torch.set_num_threads(config.threads)
     with asked_for():  # all that can fail by what was asked for, before anything is touched
-        task = plastic_envs.make_task(config.env, **config.env_kwargs)
+        for name in config.code_names:
+            imported(name)
+        task = config.task()
         agent = None if finished else _make_agent(config, task)
         Tracker.check(config)
     with directory.held():
@@ -197,8 +201,8 @@ def _train(
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit status."""
+def main(arguments: list[str] | None = None, prog: str = "benchmarks/run.py") -> int:
+    """The command line, under the name `prog`. Returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     if "--list" in given:
         print(listing())
@@ -206,21 +210,32 @@ def main(arguments: list[str] | None = None) -> int:
     if "--version" in given:
         print(f"plastic-gym {plastic_envs.__version__}")
         return 0
-    return guarded("benchmarks/run.py", lambda: _run_and_tell(parse(given, once=True)))
+    return guarded(prog, lambda: _run_and_tell(parse(given, once=True, prog=prog)))
 
 
-def listing() -> str:
-    """All agents and environments, a line each."""
-    agents = [f"  {name:<20}{spec.description}" for name, spec in plastic_agents.AGENTS.items()]
-    envs = [f"  {name}" for name in plastic_envs.ENVIRONMENTS]
-    return "\n".join(["agents (--agent):", *agents, "", "environments (--env):", *envs])
+def listing(*kinds: str) -> str:
+    """All names by kind ("agents", "envs", "methods"), a line each; default: agents and envs."""
+    tables = {
+        "agents": ("agents (--agent)", {name: spec.description for name, spec in AGENTS.items()}),
+        "envs": ("environments (--env)", dict.fromkeys(plastic_envs.ENVIRONMENTS, "")),
+        "methods": ("methods (--method)", {name: _summary(learner) for name, learner in LEARNERS.items()}),
+    }
+    parts = [tables[kind] for kind in kinds or ("agents", "envs")]
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:<20}{text}".rstrip() for name, text in table.items())])
+        for title, table in parts
+    )
+
+
+def _summary(learner: type) -> str:
+    return (learner.__doc__ or "").partition("\n")[0]
 
 
 def _run_and_tell(config: RunConfig) -> int:
     directory = run(config)
     metrics = directory.read_metrics()
     print(
-        f"{config.agent} on {config.env}, seed {config.seed}: "
+        f"{short_name(config.agent)} on {short_name(config.env)}, seed {config.seed}: "
         f"{metrics['score_name']} {number(metrics['score'])} "
         f"(chance {number(metrics['chance'])}, oracle {number(metrics['oracle'])}, "
         f"normalised {number(metrics['normalized_score'], 3)}) "

@@ -24,7 +24,9 @@ import numpy as np
 
 from plastic_agents.files import read_json, write_text
 from plastic_agents.runner.cli import Mistake
-from plastic_agents.runner.config import RunConfig, differences, from_file, to_yaml
+from plastic_agents.runner.config import RunConfig, differences, to_yaml
+from plastic_agents.runner.config import read as read_config
+from plastic_envs.naming import short_name
 
 __all__ = ["RunDirectory", "State", "run_log"]
 
@@ -44,7 +46,7 @@ class RunDirectory:
     @classmethod
     def of(cls, config: RunConfig) -> RunDirectory:
         """The directory that belongs to these settings, whether it exists or not."""
-        return cls(config.logdir / config.env / config.agent / f"seed-{config.seed}")
+        return cls(config.logdir / short_name(config.env) / short_name(config.agent) / f"seed-{config.seed}")
 
     @property
     def config_file(self) -> Path:
@@ -149,7 +151,7 @@ class RunDirectory:
                 f"{self.path} holds {state}; pass --resume to {remedy}, --overwrite to delete it and "
                 "start over, or another --seed or --logdir."
             )
-        before = from_file(place.config_file)
+        before = read_config(place.config_file)
         longer = before.learner.updates < config.learner.updates
         same_length = replace(before, learner=replace(before.learner, updates=config.learner.updates))
         if changed := differences(same_length if longer else before, config):
@@ -205,7 +207,7 @@ class RunDirectory:
         self.recover()
         state = self.state(config)
         if state == "stopped" and self.finished:  # it is to be trained for longer
-            updates = from_file(self.config_file).learner.updates
+            updates = read_config(self.config_file).learner.updates
             self.metrics_file.rename(self.path / f"metrics-{updates}-updates.json")
         if state == "stopped":
             write_text(self.config_file, to_yaml(replace(config, resume=False, overwrite=False)))

@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+import plastic_agents
+import plastic_envs
 from plastic_agents.runner.cli import Stopped
 from plastic_agents.runner.stopping import StopRequest
 
@@ -57,7 +59,7 @@ def carry_out_all(
     context = multiprocessing.get_context("spawn")
     with (
         StopRequest() as stop,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin) as pool,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=_registered()) as pool,
         tqdm(total=len(work), desc=title, unit="run") as bar,
     ):
         with _deaf_to_ctrl_c():  # a worker inherits this until it has a process group of its own
@@ -88,12 +90,20 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _begin() -> None:
-    """Make ready a fresh worker."""
+def _registered() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    return plastic_envs.registry.registered_by_others(), plastic_agents.registry.registered_by_others()
+
+
+def _begin(environments: Mapping[str, Mapping[str, Any]], agents: Mapping[str, Any]) -> None:
+    """Make ready a fresh worker, which knows the environments, agents and learners of its parent."""
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    for env_id, row in environments.items():
+        plastic_envs.register(env_id, **row)
+    for name, item in agents.items():
+        plastic_agents.register(name, item)
 
 
 def _work(call: Callable[..., None], arguments: tuple[Any, ...]) -> None:

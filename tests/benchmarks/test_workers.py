@@ -18,9 +18,9 @@ STUDY = """
 import os, sys, time
 from pathlib import Path
 
-from benchmarks.cli import Stopped, guarded
-from benchmarks.stopping import StopRequest
-from benchmarks.workers import carry_out_all
+from plastic_agents.runner.cli import Stopped, guarded
+from plastic_agents.runner.stopping import StopRequest
+from plastic_agents.runner.workers import carry_out_all
 
 FOLDER = Path(sys.argv[-1])
 

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import plastic_envs
 from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES
 from benchmarks.studies.cognitive.measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
 from benchmarks.studies.learning_curves import draw_curve, have_curves
@@ -71,7 +70,7 @@ _MOST_BOUNDS = 20  # clusters of synapses whose bounds are drawn; more would hid
 
 def battery(run: Results) -> CognitiveBattery:
     """The tasks of a run."""
-    task = plastic_envs.make_task(run.config.env, **run.config.env_kwargs)
+    task = run.config.task()
     assert isinstance(task, CognitiveBattery)
     return task
 

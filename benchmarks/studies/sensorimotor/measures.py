@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import plastic_envs
 from benchmarks.studies.study import Arrays, Measured
 from plastic_agents.analysis.learning_to_learn import BLOCK, block_means, fit_learning_curve
 from plastic_agents.analysis.subspaces import Moments, output_currents, participation_ratio, subspaces
@@ -52,7 +51,7 @@ class Stored:
     """
 
     def __init__(self, run: Results) -> None:
-        self._task = plastic_envs.make_task(run.config.env, **run.config.env_kwargs)
+        self._task = run.config.task()
         self._seed, self._flat = run.config.seed, run.arrays["snapshots"]
         agent: Any = make(run.config.agent, self._task, device="cpu", **run.config.agent_kwargs)
         network: LeakySoftplus = agent.network

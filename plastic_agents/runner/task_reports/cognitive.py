@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-import plastic_envs
 from plastic_agents.agent import Agent
 from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.evaluation import named_generator, torch_generator
@@ -18,6 +17,7 @@ from plastic_agents.runner.results import Results, by_agent
 from plastic_agents.runner.task_reports import plain
 from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.episodes import Episodes
+from plastic_envs.naming import short_name
 from plastic_envs.rendering import pixels
 
 __all__ = ["by_task", "figures", "learning", "measure", "trials"]
@@ -79,7 +79,9 @@ def learning(run: Results) -> Figure:
         if f"eval/{name}" in run.curves:
             axes.plot(*run.curves[f"eval/{name}"], color=colour, label=label)
     axes.axhline(run.value("chance"), color=GREY, linestyle=":", linewidth=1, label="chance (R rule)")
-    axes.set(title=f"{run.label} on {run.config.env}", xlabel="update", ylabel="share", ylim=(0, 1.02))
+    axes.set(
+        title=f"{run.label} on {short_name(run.config.env)}", xlabel="update", ylabel="share", ylim=(0, 1.02)
+    )
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -135,7 +137,7 @@ def trials(run: Results) -> Figure:
 
 
 def _battery(config: RunConfig) -> CognitiveBattery:
-    task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
+    task = config.task().with_split("test")
     assert isinstance(task, CognitiveBattery)
     return task
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-import plastic_envs
 from plastic_agents.agent import Agent
 from plastic_agents.analysis.adaptation import predictions_to_regain, rolling_mean
 from plastic_agents.runner.config import RunConfig
@@ -51,7 +50,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     `boundaries/starts` (S,), the first move on each graph.
     """
     metrics, arrays = graphs.measure(agent, config)
-    task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
+    task = config.task().with_split("test")
     assert isinstance(task, GraphWalk)
     longer = task.remake(num_steps=LONG_WALK_STEPS, num_segments=1)
     hits, moves = _hits(agent, longer, _NUM_LONG_WALKS, "long walk")

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import plastic_envs
 from plastic_agents.agent import Agent
 from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.evaluation import named_generator
@@ -39,7 +38,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     each pair of nodes had each label.
     """
     metrics, arrays = plain.measure(agent, config)
-    task = plastic_envs.make_task(config.env, **config.env_kwargs)
+    task = config.task()
     assert isinstance(task, GraphTask)
     for split in _SPLITS:
         seeds = named_generator(0, f"graphs/{split}").integers(2**63, size=_NUM_GRAPHS, dtype=np.uint64)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 
-import plastic_envs
 from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.evaluation import named_generator, torch_generator
@@ -23,7 +22,7 @@ _LARGEST = 1 << 18  # entries of a matrix that is still worth a picture
 
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """No further metrics; the state's matrices as `fast_weights/<name>/before` and `/after`."""
-    task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
+    task = config.task().with_split("test")
     episodes = task.sample(named_generator(config.seed, "fast weights"), 1)
     return {}, state_matrices(agent, episodes.observations, torch_generator(config.seed, "fast weights"))
 

@@ -16,7 +16,6 @@ import torch
 from matplotlib.figure import Figure
 
 import plastic_agents
-import plastic_envs
 from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.analysis import coding
 from plastic_agents.analysis.plots import coding as coding_plots
@@ -67,7 +66,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     angles.
     """
     metrics, arrays = plain.measure(agent, config)
-    task = plastic_envs.make_task(config.env, **config.env_kwargs)
+    task = config.task()
     assert isinstance(task, StimulusCoding)
     arrays["prior"] = task.law.density(np.linspace(-np.pi, np.pi, 181))
     for when in _WHEN:

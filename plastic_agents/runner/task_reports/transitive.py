@@ -15,7 +15,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import plastic_envs
 from plastic_agents.agent import Agent
 from plastic_agents.analysis.transitive import (
     Choices,
@@ -59,7 +58,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     `splits/is_test` (R,).
     """
     metrics, arrays = plain.measure(agent, config)
-    task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
+    task = config.task().with_split("test")
     assert isinstance(task, TransitiveInference)
     played = play(agent, task, config.eval_episodes, config.seed, "splits")
     every = choices_of(played.episodes, played.actions, task.layout)
