@@ -35,12 +35,12 @@ def median_seconds(steps: Sequence[Step], repeats: int) -> list[float]:
     """Median CPU seconds of each step, which take turns, after one round of warming up."""
     seconds: list[list[float]] = [[] for _ in steps]
     for repeat in range(repeats + 1):
-        for step, taken in zip(steps, seconds, strict=True):
+        for step, times in zip(steps, seconds, strict=True):
             before = time.process_time()
             step()
             if repeat:
-                taken.append(time.process_time() - before)
-    return [statistics.median(taken) for taken in seconds]
+                times.append(time.process_time() - before)
+    return [statistics.median(times) for times in seconds]
 
 
 def peak_growth_mb(module: str, way: str, size: Sequence[int]) -> float:

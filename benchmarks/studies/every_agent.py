@@ -103,8 +103,8 @@ def _settings(agent: str, env_id: str) -> dict[str, Any]:
         return {name: value for name, value in own.items() if name in ("env_kwargs", "eval_episodes")}
     if env_id == _TASK_OF_REWARD and spec.method == "supervised":
         own["method"] = "actor-critic"
-    known = {f.name for f in fields(learner_class(agent, own.get("method")).Config)}
-    own["learner"] = {name: value for name, value in own.get("learner", {}).items() if name in known}
+    names = {f.name for f in fields(learner_class(agent, own.get("method")).Config)}
+    own["learner"] = {name: value for name, value in own.get("learner", {}).items() if name in names}
     return own
 
 

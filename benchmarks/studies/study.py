@@ -159,8 +159,8 @@ class Study:
         patterns = [only]
         if run_type is not None:
             if run_type not in self.run_types:
-                known = ", ".join(self.run_types)
-                advice = f"it has {known}" if known else "it has none; name groups with --only"
+                names = ", ".join(self.run_types)
+                advice = f"it has {names}" if names else "it has none; name groups with --only"
                 raise ValueError(f"no run type {run_type!r} in {self.name!r}: {advice}.")
             patterns.append(self.run_types[run_type])
         plan = self.plan()

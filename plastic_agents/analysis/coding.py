@@ -1,4 +1,4 @@
-"""How a noisy population represents an angle: tuning, error, information, and where its noise lies.
+"""The code of an angle in a noisy population: tuning, error, information, and the noise's directions.
 
 Letters for shapes: S samples (steps at which something was recorded, all episodes together), N units, K
 outputs, A angles (tiles round the circle, equally spaced, angle k at index k). Angles are given by index, so
@@ -161,7 +161,7 @@ def discriminant(rates: FloatArray, positive: npt.NDArray[np.bool_], ridge: floa
 
 
 def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> FloatArray:
-    """How much of the largest possible noise volume lies in the decoder's row space, by angle.
+    """Share of the largest possible noise volume in the decoder's row space, by angle.
 
     det(V C V^T) / product of C's K largest eigenvalues, V an orthonormal basis of that space: 1 if the noise
     is largest in the very directions that are read out, small if it is steered away from them.
@@ -174,11 +174,11 @@ def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> Float
         (A,), between 0 and 1; NaN at angles without samples.
     """
     basis = np.linalg.qr(decoder.T)[0]  # (N, K)
-    known = np.isfinite(covariance).all((1, 2))
-    inside = np.linalg.det(basis.T @ covariance[known] @ basis)
-    largest = np.linalg.eigvalsh(covariance[known])[:, -len(decoder) :].prod(1)
+    finite = np.isfinite(covariance).all((1, 2))
+    inside = np.linalg.det(basis.T @ covariance[finite] @ basis)
+    largest = np.linalg.eigvalsh(covariance[finite])[:, -len(decoder) :].prod(1)
     share: FloatArray = np.full(len(covariance), np.nan)
-    share[known] = inside / largest
+    share[finite] = inside / largest
     return share
 
 

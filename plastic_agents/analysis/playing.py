@@ -29,7 +29,7 @@ _BATCH = 100  # episodes played at a time
 
 @dataclass(frozen=True)
 class Intervention:
-    """What is done to a network while it plays.
+    """Changes to a network while it plays.
 
     Attributes:
         gates: (T,), factors on the modulator of a network that has one; None: nothing.
@@ -103,10 +103,10 @@ def passages(
         )
     for first in range(0, num_episodes, batch_size):
         episodes = task.sample(rng, min(batch_size, num_episodes - first))
-        yield _played(agent, task, episodes, generator, intervention, frozenset(states_after))
+        yield _play(agent, task, episodes, generator, intervention, frozenset(states_after))
 
 
-def _played(
+def _play(
     agent: NetworkAgent,
     task: Task,
     episodes: Episodes,
@@ -122,25 +122,25 @@ def _played(
     stretches = _Stretches(
         network, network.initial_state(batch, generator), resets, intervention, states_after, steps
     )
-    seen: list[torch.Tensor] = []
+    features_by_step: list[torch.Tensor] = []
     # By the contract of `Network`, the features of a step are what its readout is given.
-    watch = network.readout.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    watch = network.readout.register_forward_pre_hook(lambda _, args: features_by_step.append(args[0]))
     outputs, actions = [], []
     noise = gumbel((steps, batch, network.num_outputs), generator)
     rows = np.arange(batch)
     try:
         for step in range(steps):
-            shown = torch.as_tensor(episodes.observations[step], device=agent.device)
-            outputs.append(stretches.step(shown))
+            inputs = torch.as_tensor(episodes.observations[step], device=agent.device)
+            outputs.append(stretches.step(inputs))
             actions.append(agent.choose(outputs[-1], noise[step], not agent.learner.samples_actions))
             if task.closed_loop:
                 task.advance(episodes, np.full_like(rows, step), rows, actions[-1])
     finally:
         watch.remove()
-    features = torch.stack(seen).reshape(steps, batch, -1)
+    features = torch.stack(features_by_step).reshape(steps, batch, -1)
     return Passage(
         task, episodes, np.stack(actions), torch.stack(outputs).cpu().numpy(), features.cpu().numpy(),
-        stretches.kept,
+        stretches.states,
     )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ class _Stretches:
         self._cuts = sorted({0, steps, *self._edits, *(step + 1 for step in states_after)})
         self._step, self._state = 0, start
         self._stream: Stream[Any]
-        self.kept: dict[int, Any] = {}
+        self.states: dict[int, Any] = {}
 
     def step(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs for the next inputs."""
@@ -176,7 +176,7 @@ class _Stretches:
         if self._step == self._cuts[0]:
             self._state = self._stream.state
             if self._step - 1 in self._states_after:
-                self.kept[self._step - 1] = self._state
+                self.states[self._step - 1] = self._state
         return outputs
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""Which pattern of activity stands for an item when it is recalled: the recoded reinstatement.
+"""The pattern of activity that stands for a recalled item: the recoded reinstatement.
 
 The plastic weights that a trial leaves are, to first order, outer products q u^T: a common pattern q that is
 written, beside the pattern u of what was active. The fit asks what u would have to be for item X so that
@@ -88,25 +88,25 @@ def fit_recoding(
     best: Recoding | None = None
     direct = activity @ recurrent.T
     for start in range(1, max_starts + 1):
-        items, written = (
+        items, pattern = (
             ((torch.rand(shape, generator=generator, device=generator.device) - 0.5) * 0.01)
             .to(activity)
             .requires_grad_()
             for shape in (activity.shape, axis.shape)
         )
-        optimizer = torch.optim.Adam([items, written], lr=learning_rate, weight_decay=weight_decay)
+        optimizer = torch.optim.Adam([items, pattern], lr=learning_rate, weight_decay=weight_decay)
         similarity = activity.new_zeros(())
         for _ in range(num_steps):
             # (alpha * (q u^T)) psi = q * (alpha (u * psi))
-            driven = direct + written * ((items * activity) @ plasticity.T)
-            similarity = cosine_similarity(driven, axis, dim=-1).sum()
+            drive = direct + pattern * ((items * activity) @ plasticity.T)
+            similarity = cosine_similarity(drive, axis, dim=-1).sum()
             optimizer.zero_grad(set_to_none=True)
             (-similarity).backward()
             optimizer.step()
         mean = float(similarity.detach()) / (activity.shape[0] * activity.shape[1])
         if best is None or mean > best.mean_cosine:
-            found, common = (tensor.detach().cpu().numpy().copy() for tensor in (items, written))
-            best = Recoding(found, common, mean, start)
+            by_item, common = (tensor.detach().cpu().numpy().copy() for tensor in (items, pattern))
+            best = Recoding(by_item, common, mean, start)
         if mean >= wanted:
             break
     assert best is not None
@@ -134,16 +134,16 @@ def pair_by_item(similarity: Numbers, first: Numbers, second: Numbers, num_items
     rows = []
     for step in (1, -1):
         for upper in range(num_items - 1):
-            shown = (upper, upper + 1)[::step]
-            chosen = (first == shown[0]) & (second == shown[1])
-            rows.append(similarity[chosen].mean(0) if chosen.any() else np.full(num_items, np.nan))
+            pair = (upper, upper + 1)[::step]
+            matches = (first == pair[0]) & (second == pair[1])
+            rows.append(similarity[matches].mean(0) if matches.any() else np.full(num_items, np.nan))
     return np.stack(rows)
 
 
 def reinstatement_effect(
     similarity: Numbers, change: Numbers, answers: Numbers, item: int
 ) -> tuple[float, float]:
-    """How well an item's reinstatement at the response step predicts its move at the delay step.
+    """Regression of an item's move at the delay step on its reinstatement at the response step.
 
     Args:
         similarity: (K, N), of the activity at the response step with each item's pattern.

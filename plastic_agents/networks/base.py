@@ -1,4 +1,4 @@
-"""What every network of the suite has in common: it is called like `torch.nn.RNN`, and its state is explicit.
+"""The interface of every network: it is called like `torch.nn.RNN`, and its state is explicit.
 
 Letters for shapes: T time steps, B batch rows (one episode each), I inputs, F features, O outputs.
 """
@@ -83,7 +83,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
     def run(
         self, inputs: torch.Tensor, state: StateT, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, StateT]:
-        """What `features` does, its arguments checked and filled in.
+        """Compute `features` from arguments that are checked and filled in.
 
         Args:
             inputs: (T, B, I).
@@ -139,7 +139,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
         resets: torch.Tensor | None = None,
         lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, StateT]:
-        """What `both` does, for rows of different lengths, which some networks make use of to save time.
+        """Compute `both` for rows of different lengths; some networks save time by it.
 
         Args:
             inputs: (T, B, I).
@@ -171,7 +171,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
         """Put parameters back where they belong; learners call it after each step taken. Default: nothing."""
 
     def penalised_parameters(self) -> list[nn.Parameter]:
-        """What a learner's `weight_penalty` holds small. Default: all trained matrices."""
+        """Parameters that a learner's `weight_penalty` applies to. Default: all trained matrices."""
         return [p for p in self.parameters() if p.dim() >= 2 and p.requires_grad]
 
     def prepared(
@@ -194,7 +194,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
 
 class Recording(NamedTuple):
-    """What a recorded `Stream` amounts to, as if the sequence had been passed whole, with gradients.
+    """Outputs of a recorded `Stream` as if the sequence had been passed whole, with gradients.
 
     Attributes:
         outputs: (T, B, O).
@@ -259,7 +259,7 @@ def in_stretches(
     inputs: torch.Tensor,
     state: StateT,
     resets: torch.Tensor | None,
-    forgotten: StateT,
+    fresh: StateT,
     fast_weights: tuple[str, ...] = (),
 ) -> tuple[torch.Tensor, StateT]:
     """Run something that knows no resets over the stretches between them.
@@ -269,7 +269,7 @@ def in_stretches(
         inputs: (T, B, I).
         state: Where to start.
         resets: (T, B) bool; None: nowhere.
-        forgotten: A state whose activity is that of an episode's start.
+        fresh: A state whose activity is that of an episode's start.
         fast_weights: Names of the entries that are kept.
 
     Returns:
@@ -282,8 +282,8 @@ def in_stretches(
     pieces = []
     for first, last in itertools.pairwise(edges):
         if first in cuts:
-            kept = {name: getattr(state, name) for name in fast_weights}
-            state = where_rows(resets[first], forgotten, state)._replace(**kept)  # type: ignore[attr-defined]
+            weights = {name: getattr(state, name) for name in fast_weights}
+            state = where_rows(resets[first], fresh, state)._replace(**weights)  # type: ignore[attr-defined]
         piece, state = run(inputs[first:last], state)
         pieces.append(piece)
     return torch.cat(pieces), state
@@ -322,18 +322,18 @@ def recall(
     steps, count = inputs.shape[0], past.shape[1]
     if count == 0:
         return inputs, past
-    known = torch.cat([past.transpose(0, 1), inputs])  # (k + T, B, I)
-    shown = [known[count - j : count - j + steps] for j in range(count + 1)]
+    history = torch.cat([past.transpose(0, 1), inputs])  # (k + T, B, I)
+    windows = [history[count - j : count - j + steps] for j in range(count + 1)]
     if resets is None:
-        return torch.cat(shown, dim=-1), known[steps:].transpose(0, 1)
+        return torch.cat(windows, dim=-1), history[steps:].transpose(0, 1)
     number = resets.cumsum(
         0
     )  # (T, B), which stretch a step belongs to; what came before belongs to stretch 0
     stretch = torch.cat([number.new_zeros(count, inputs.shape[1]), number])
     same = [stretch[count - j : count - j + steps] == number for j in range(count + 1)]
-    shown = [part * alike.unsqueeze(2) for part, alike in zip(shown, same, strict=True)]
-    kept = known[steps:] * (stretch[steps:] == number[-1]).unsqueeze(2)
-    return torch.cat(shown, dim=-1), kept.transpose(0, 1)
+    windows = [part * alike.unsqueeze(2) for part, alike in zip(windows, same, strict=True)]
+    last_inputs = history[steps:] * (stretch[steps:] == number[-1]).unsqueeze(2)
+    return torch.cat(windows, dim=-1), last_inputs.transpose(0, 1)
 
 
 def published_decoder(num_features: int, num_outputs: int) -> nn.Sequential:

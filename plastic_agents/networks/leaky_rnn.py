@@ -17,7 +17,7 @@ __all__ = ["LeakyRNN", "LeakyState"]
 
 
 class LeakyState(NamedTuple):
-    """What `LeakyRNN` remembers.
+    """State of `LeakyRNN`.
 
     Attributes:
         hidden: h, (B, N).

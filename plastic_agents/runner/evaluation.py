@@ -86,15 +86,15 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
         `normalized_score`, the task's own metrics, `reference/<name>` for every reference score, and
         `<probe>/<metric>` for every condition the task probes; and the episodes behind the score.
     """
-    played = play(agent, task, num_episodes, seed, "test")
-    own = task.metrics(played.episodes, played.actions)
-    references = task.reference_scores(played.episodes)
+    record = play(agent, task, num_episodes, seed, "test")
+    own = task.metrics(record.episodes, record.actions)
+    references = task.reference_scores(record.episodes)
     chance, oracle = references["chance"], references["oracle"]
-    per_episode = task.episode_scores(played.episodes, played.actions)
+    per_episode = task.episode_scores(record.episodes, record.actions)
     margin = (
         _Z_95 * float(np.std(per_episode, ddof=1 if len(per_episode) > 1 else 0)) / len(per_episode) ** 0.5
     )
-    found = {
+    metrics = {
         "score": own["score"],
         "score_low": own["score"] - margin,
         "score_high": own["score"] + margin,
@@ -103,9 +103,9 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
         # Undefined where the task cannot tell agents apart: no reason to lose what was trained.
         "normalized_score": math.nan if oracle == chance else normalised(own["score"], chance, oracle),
     }
-    found |= {name: value for name, value in own.items() if name != "score"}
-    found |= {f"reference/{name}": value for name, value in references.items()}
+    metrics |= {name: value for name, value in own.items() if name != "score"}
+    metrics |= {f"reference/{name}": value for name, value in references.items()}
     for name, probe in task.probes().items():
-        tried = play(agent, probe, num_episodes, seed, f"probe/{name}")
-        found |= {f"{name}/{k}": v for k, v in probe.metrics(tried.episodes, tried.actions).items()}
-    return found, played
+        trial = play(agent, probe, num_episodes, seed, f"probe/{name}")
+        metrics |= {f"{name}/{k}": v for k, v in probe.metrics(trial.episodes, trial.actions).items()}
+    return metrics, record

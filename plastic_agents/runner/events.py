@@ -1,4 +1,4 @@
-"""What can be watched while a run goes on: TensorBoard events and a CSV file.
+"""Live records of a run: TensorBoard events and a CSV file.
 
 Both are written by Stable-Baselines3's own writers, with its tags (`time/...`, `train/...`, `eval/...`). The
 step is the number of the update.
@@ -197,10 +197,10 @@ class Tracker:
         if os.environ.get("WANDB_MODE", "online") != "online":
             return
         try:
-            known = wandb.login()
+            logged_in = wandb.login()
         except wandb.errors.Error as error:
             raise Mistake(f"--track wandb: {one_line(error)}") from error
-        if not known:
+        if not logged_in:
             raise Mistake("--track wandb: no key; log in with `wandb login`, or set WANDB_MODE=offline.")
 
     def __enter__(self) -> Tracker:

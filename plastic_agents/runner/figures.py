@@ -59,13 +59,13 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     """Draw in this suite's style without changing matplotlib's settings for anybody else."""
 
     @functools.wraps(draw)
-    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with mpl.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
             FigureCanvasAgg(figure)
             return figure
 
-    return drawn
+    return wrapper
 
 
 def colour_of(agent: str) -> str:
@@ -98,12 +98,12 @@ def training_curves(run: Results) -> Figure:
         ("Learning rate", "learning rate", {"train/learning_rate": ""}),
         ("Gradient norm before clipping", "Euclidean norm", {"train/grad_norm": ""}),
     ]
-    shown = [panel for panel in panels if panel[0] == "Score" or any(tag in run.curves for tag in panel[2])]
-    columns = min(2, len(shown))
-    rows = -(-len(shown) // columns)
+    visible = [panel for panel in panels if panel[0] == "Score" or any(tag in run.curves for tag in panel[2])]
+    columns = min(2, len(visible))
+    rows = -(-len(visible) // columns)
     figure = Figure(figsize=(9.0, 0.4 + 2.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-    for axes, (title, label, tags) in zip(grid, shown, strict=False):
+    for axes, (title, label, tags) in zip(grid, visible, strict=False):
         _lines(axes, run.curves, tags)
         axes.set(title=title, ylabel=label)
         if title == "Score":
@@ -112,9 +112,9 @@ def training_curves(run: Results) -> Figure:
             axes.legend()
         else:
             axes.set_yscale("log")
-    for axes in grid[len(shown) :]:
+    for axes in grid[len(visible) :]:
         axes.set_visible(False)
-    for axes in grid[max(0, len(shown) - columns) : len(shown)]:
+    for axes in grid[max(0, len(visible) - columns) : len(visible)]:
         axes.set_xlabel("update")
     figure.suptitle(f"{run.label} on {run.config.env}", fontsize=11)
     return figure

@@ -76,7 +76,7 @@ def write_arrays(path: Path, curves: dict[str, Curve], arrays: dict[str, npt.NDA
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Curve], dict[str, npt.NDArray[Any]]]:
-    """What `write_arrays` stored: the training curves and the further arrays.
+    """Read the training curves and the further arrays that `write_arrays` stored.
 
     Raises:
         FileNotFoundError: If there is no such file.

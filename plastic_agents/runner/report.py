@@ -85,20 +85,20 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
             _LOG.warning("left out of the comparison: %s", error)
     siblings = [other for other in others if run.comparable(other)]
     drawings = draw(run, siblings)
-    written = []
+    paths = []
     if figures:
         directory.figures_folder.mkdir(exist_ok=True)
         for drawing in drawings:
             (directory.figures_folder / f"{drawing.name}.png").write_bytes(drawing.png)
-        written += [directory.figures_folder / f"{d.name}.png" for d in drawings]
+        paths += [directory.figures_folder / f"{d.name}.png" for d in drawings]
         write_images(directory.path, {d.name: d.png for d in drawings}, int(run.metrics["updates"]))
     if report:
         page = html_report(run, siblings, drawings, len(others) - len(siblings), num_unreadable)
         write_text(directory.path / "report.html", page)
         pdf_report(directory.path / "report.pdf", run, siblings, drawings)
-        written += [directory.path / "report.html", directory.path / "report.pdf"]
-    _LOG.info("wrote %s", ", ".join(path.name for path in written))
-    return written
+        paths += [directory.path / "report.html", directory.path / "report.pdf"]
+    _LOG.info("wrote %s", ", ".join(path.name for path in paths))
+    return paths
 
 
 def draw(run: Results, siblings: Sequence[Results]) -> list[Drawing]:

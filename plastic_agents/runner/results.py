@@ -1,4 +1,4 @@
-"""What a finished run left on disk, read back: the input of every figure and report."""
+"""The files of a finished run, read back: the input of every figure and report."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Results:
         return f"{self.config.agent}, seed {self.config.seed}"
 
     def comparable(self, other: Results) -> bool:
-        """Whether both runs played the very same task."""
+        """True if both runs played the very same task."""
         ours, theirs = self.config, other.config
         return (ours.env, ours.env_kwargs) == (theirs.env, theirs.env_kwargs)
 
@@ -96,5 +96,5 @@ def by_agent(runs: list[Results]) -> dict[str, list[Results]]:
 
 def stacked(runs: list[Results], name: str) -> npt.NDArray[Any] | None:
     """One array per run, stacked as a new first axis, of the runs that have it; None if none has."""
-    found = [run.arrays[name] for run in runs if name in run.arrays]
-    return np.stack(found) if found else None
+    curves = [run.arrays[name] for run in runs if name in run.arrays]
+    return np.stack(curves) if curves else None

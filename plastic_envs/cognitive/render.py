@@ -49,7 +49,7 @@ def plot_trial(
         path: Where to save the picture, if at all.
     """
     own = None if outputs is None else np.asarray(outputs)[: int(episodes.lengths[row]), row]
-    figure = _drawn(task, episodes, row, None, own)
+    figure = _figure(task, episodes, row, None, own)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -70,7 +70,7 @@ def trial_frame(
     Returns:
         (500, 640, 3) uint8.
     """
-    return pixels(_drawn(task, episodes, row, step, np.asarray(actions)))
+    return pixels(_figure(task, episodes, row, step, np.asarray(actions)))
 
 
 def trial_text(
@@ -85,24 +85,24 @@ def trial_text(
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
     """
-    shown = min(step, int(episodes.lengths[row]) - 1)
+    t = min(step, int(episodes.lengths[row]) - 1)
     lines = [_headline(task, episodes, row, step)]
     for field in task.fields:
-        values = episodes.observations[shown, row, field.slice]
+        values = episodes.observations[t, row, field.slice]
         if field.size > 8:
             scale = " .:-=+*#%@"
             marks = np.clip(np.rint(values * (len(scale) - 1)), 0, len(scale) - 1).astype(int)
             lines.append(f"{field.name:>12} |{''.join(scale[m] for m in marks)}|")
         else:
             lines.append(f"{field.name:>12} " + " ".join(f"{value:+.2f}" for value in values))
-    lines.append(f"{'target':>12} {_meaning(task, episodes.targets[shown, row])}")
+    lines.append(f"{'target':>12} {_meaning(task, episodes.targets[t, row])}")
     last = _meaning(task, np.asarray(actions)[-1]) if len(actions) else "none"
     lines.append(f"{'last action':>12} {last}")
     return "\n".join(lines)
 
 
 def _meaning(task: CognitiveBattery, answer: npt.NDArray[Any]) -> str:
-    """What an answer says."""
+    """An answer in words."""
     fixates, response = task.writer.outputs.read(answer)
     if fixates:
         return "fixate"
@@ -126,13 +126,13 @@ def _headline(task: CognitiveBattery, episodes: Episodes, row: int, step: int | 
 # ---- picture ----------------------------------------------------------------------------------------
 
 
-def _drawn(
+def _figure(
     task: CognitiveBattery, episodes: Episodes, row: int, step: int | None, answers: npt.NDArray[Any] | None
 ) -> Figure:
     """The figure; `answers` (n, ...) are those of the first n steps of the trial."""
     figure = new_figure(_SIZE_INCHES, _DPI)
     length, dt = int(episodes.lengths[row]), task.settings.step_ms
-    seen = episodes.observations[:length, row]
+    inputs = episodes.observations[:length, row]
     panels: list[tuple[str, float]] = [("fixation", 0.6)]
     panels += [(f.name, 1.2) for f in task.fields if f.name.startswith("modality")]
     panels += [("rule", 0.7)] if len(task.settings.columns) > 1 else []
@@ -148,17 +148,17 @@ def _drawn(
         top -= height + _GAP
         _shade(axes, episodes.facts["epoch_starts"][row] * dt)
         if name == "fixation":
-            _draw_fixation(axes, task, seen, dt)
+            _draw_fixation(axes, task, inputs, dt)
         elif name.startswith("modality"):
-            _draw_channels(axes, task, seen[:, task.field(name).slice], dt)
+            _draw_channels(axes, task, inputs[:, task.field(name).slice], dt)
         elif name == "rule":
-            _draw_rule(axes, task, seen[:, task.field("rule").slice], dt)
+            _draw_rule(axes, task, inputs[:, task.field("rule").slice], dt)
         elif name == "response":
             _draw_choices(axes, task, episodes.targets[:length, row], answers, dt)
         else:
-            shown = episodes.targets[:length, row] if name == "target" else answers
-            assert shown is not None
-            _draw_outputs(axes, task, shown, dt)
+            values = episodes.targets[:length, row] if name == "target" else answers
+            assert values is not None
+            _draw_outputs(axes, task, values, dt)
         figure.text(
             0.01, top + _GAP + height / 2, name.replace("_", " "), va="center", fontsize=8, color=_INK
         )
@@ -225,10 +225,10 @@ def _heat(axes: Axes, values: npt.NDArray[Any], dt: float, highest: float) -> No
     axes.set(ylim=(0, 360), yticks=(0, 180, 360))
 
 
-def _draw_fixation(axes: Axes, task: CognitiveBattery, seen: npt.NDArray[Any], dt: float) -> None:
-    _stairs(axes, seen[:, task.field("fixation").start], dt, color=_INK, linewidth=1.4, label="on")
+def _draw_fixation(axes: Axes, task: CognitiveBattery, inputs: npt.NDArray[Any], dt: float) -> None:
+    _stairs(axes, inputs[:, task.field("fixation").start], dt, color=_INK, linewidth=1.4, label="on")
     if task.settings.fixate_off:
-        off = seen[:, task.field("fixation_off").start]
+        off = inputs[:, task.field("fixation_off").start]
         _stairs(axes, off, dt, color=_LINES[1], linewidth=1.2, linestyle="--", label="off")
         _legend(axes)
     axes.set(ylim=(-0.2, 1.3), yticks=(0, 1))

@@ -91,7 +91,7 @@ class TrialSampler:
             self._conditions.append(listed)
 
     def _make_tables(self) -> None:
-        """What the tasks are, as arrays over them."""
+        """The tasks' definitions, as arrays over the tasks."""
         tasks, crosses = self.tasks, self.settings.modality_diff
         # Tasks whose stimuli follow one law are drawn together, whatever else they differ in.
         laws = [(task.locations, task.strengths, task.is_simultaneous) for task in tasks]
@@ -111,7 +111,7 @@ class TrialSampler:
 
     @property
     def is_listed(self) -> bool:
-        """Whether trials come from a list of conditions (test grid, psychometric)."""
+        """True if trials come from a list of conditions (test grid, psychometric)."""
         return self.settings.mode in ("test", "psychometric")
 
     def draw(self, streams: RowStreams, cumulative_shares: _Floats) -> Trials:
@@ -215,18 +215,18 @@ class TrialSampler:
         total = (stimuli.strengths[:, :2] * self.attended[component, None]).sum(-1)
         stronger = self._is_stronger[component]
         # Strictly stronger: a tie goes to the second stimulus, and does not count.
-        chosen = (stronger & (total[:, 0] <= total[:, 1])).astype(np.int64)
+        choice = (stronger & (total[:, 0] <= total[:, 1])).astype(np.int64)
         asks = self._asks_match[component]
-        chosen[asks] = np.where((match == 1) == self._wants_match[component], 1, -1)[asks]
+        choice[asks] = np.where((match == 1) == self._wants_match[component], 1, -1)[asks]
         cued = self._is_cued[component]
-        chosen[cued] = np.where(theta[cued, 0] < np.pi, 2, 1)
-        answers, away, number = chosen >= 0, self._is_away[component], self.settings.directions
+        choice[cued] = np.where(theta[cued, 0] < np.pi, 2, 1)
+        answers, away, number = choice >= 0, self._is_away[component], self.settings.directions
         direction = nearest_direction(theta, number)
         if self.settings.snaps:
-            response_direction = (direction[row, chosen] + away * (number // 2)) % number
+            response_direction = (direction[row, choice] + away * (number // 2)) % number
             response = TWO_PI / number * response_direction
         else:
-            response = np.mod(theta[row, chosen] + away * np.pi, TWO_PI)
+            response = np.mod(theta[row, choice] + away * np.pi, TWO_PI)
             response_direction = nearest_direction(response, number)
         return Trials(
             component=component,
@@ -235,7 +235,7 @@ class TrialSampler:
             direction=direction,
             strengths=stimuli.strengths,
             match=match,
-            chosen=chosen,
+            chosen=choice,
             response=np.where(answers, response, -1.0),
             response_direction=np.where(answers, response_direction, -1),
             tie=stronger & (np.abs(total[:, 0] - total[:, 1]) < 1e-9),
@@ -260,12 +260,12 @@ def _joined(parts: list[tuple[Any, Stimuli]]) -> Stimuli:
         return parts[0][1]
     batch = sum(len(rows) for rows, _ in parts)
     first = parts[0][1]
-    made = Stimuli(
+    whole = Stimuli(
         *(np.zeros((batch, *x.shape[1:]), x.dtype) for x in (first.theta, first.strengths, first.match))
     )
     for rows, part in parts:
-        made.theta[rows], made.strengths[rows], made.match[rows] = part.theta, part.strengths, part.match
-    return made
+        whole.theta[rows], whole.strengths[rows], whole.match[rows] = part.theta, part.strengths, part.match
+    return whole
 
 
 def _starts(steps: _Floats) -> npt.NDArray[np.int64]:

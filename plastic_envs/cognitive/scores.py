@@ -22,7 +22,7 @@ def rule_right(
     should_fixate: npt.NDArray[np.bool_],
     angle: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.bool_]:
-    """Whether answers (...) or (..., outputs) are right by the ring dialect's rule (section 7).
+    """Correctness of answers (...) or (..., outputs) by the ring dialect's rule (section 7).
 
     Right is fixating where that is asked, and else a response less than 36 degrees off. A vector of no length
     points nowhere, and is a wrong response.
@@ -41,7 +41,7 @@ def rule_right(
 def should_fixate(
     episodes: Episodes, steps: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | slice
 ) -> npt.NDArray[np.bool_]:
-    """Where fixation is right; `steps` broadcasts against episodes `rows`."""
+    """Mask of steps where fixation is right; `steps` broadcasts against episodes `rows`."""
     facts = episodes.facts
     return np.asarray((steps < facts["epoch_starts"][rows, GO1]) | facts["withhold"][rows])
 

@@ -49,9 +49,9 @@ def by_key_kind(
     """
     means = {name: float(credit.mean())}
     for kind, index in KEY_KINDS.items():
-        chosen = kinds == index
-        if chosen.any():
-            means[f"{name}_{kind}"] = float(credit[chosen].mean())
+        of_kind = kinds == index
+        if of_kind.any():
+            means[f"{name}_{kind}"] = float(credit[of_kind].mean())
     return means
 
 

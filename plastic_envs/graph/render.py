@@ -45,7 +45,7 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What an onlooker may know at a step. Nodes and labels that are not shown are -1."""
+    """An onlooker's knowledge at a step. Nodes and labels that are not shown are -1."""
 
     step: int
     length: int
@@ -68,7 +68,7 @@ class _Scene:
 
     @property
     def walker(self) -> int:
-        """Where the walker stands, or the node that is asked about."""
+        """The walker's node, or the node that is asked about."""
         return self.reached if self.reached >= 0 else self.node
 
     @property
@@ -82,11 +82,11 @@ def _scene(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDA
     """Collect what a picture shows, from the observations up to `step` and the answers before it."""
     length = int(episodes.lengths[row])
     last = min(step, length - 1)
-    shown = {
+    fields = {
         name: _decoded(episodes.observations[: last + 1, row, task.field(name).slice])
         for name in ("node", "action", "reached")
     }
-    node, label, reached = shown["node"], shown["action"], shown["reached"]
+    node, label, reached = fields["node"], fields["action"], fields["reached"]
     labels = episodes.facts["labels"][row]  # (S, n, n)
     segments = episodes.step_facts["segment"][: last + 1, row]
     table = TransitionTable(1, task.field("node").size, task.field("action").size)
@@ -110,7 +110,7 @@ def _scene(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDA
         key = int(node[at_step]), int(label[at_step])
         answer = _Answer(at_step, *key, guess=int(actions[at_step]), target=int(targets[-1]))
     over = step >= length
-    at = {name: -1 if over else int(values[last]) for name, values in shown.items()}
+    at = {name: -1 if over else int(values[last]) for name, values in fields.items()}
     return _Scene(
         step=step,
         length=length,
@@ -153,12 +153,12 @@ def graph_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt
     where = f"step {scene.step}/{scene.length}  {scene.period}"
     if scene.num_segments > 1:
         where += f"  graph {scene.segment + 1}/{scene.num_segments}"
-    known = int((scene.table.next_node >= 0).sum())
-    return "\n".join((where, _now(scene), _last(scene), f"{scene.score}, {known} transitions known"))
+    count = int((scene.table.next_node >= 0).sum())
+    return "\n".join((where, _now(scene), _last(scene), f"{scene.score}, {count} transitions known"))
 
 
 def _now(scene: _Scene) -> str:
-    """What the current observation shows."""
+    """The current observation in words."""
     if scene.is_over:
         return "the episode is over"
     if scene.node < 0:
@@ -172,7 +172,7 @@ def _now(scene: _Scene) -> str:
 
 
 def _last(scene: _Scene) -> str:
-    """What came of the last answer."""
+    """The last answer and its outcome in words."""
     answer = scene.answer
     if answer is None:
         return "last answer: none yet"
@@ -219,8 +219,8 @@ def _layout(edges: bytes, num_nodes: int) -> npt.NDArray[np.float64]:
     solve = np.linalg.pinv(np.diag(weights.sum(axis=1)) - weights)
     for _ in range(200):
         offsets = place[:, None] - place
-        drawn = np.maximum(np.hypot(offsets[..., 0], offsets[..., 1]), 1e-9)
-        pull = weights * apart / drawn
+        distances = np.maximum(np.hypot(offsets[..., 0], offsets[..., 1]), 1e-9)
+        pull = weights * apart / distances
         place = solve @ (place * pull.sum(axis=1)[:, None] - pull @ place)
 
     place = place - place.mean(axis=0)
@@ -271,8 +271,8 @@ def _draw_graph(axes: Axes, scene: _Scene) -> None:
 
     for u, v in zip(*np.nonzero(np.triu(scene.labels >= 0)), strict=True):
         current = scene.node in (u, v) and scene.labels[u, v] == scene.label
-        seen = bool(scene.table.neighbours[0, u, v])
-        _draw_edge(axes, place[[u, v]], str(scene.labels[u, v]), size, seen, current)
+        solid = bool(scene.table.neighbours[0, u, v])
+        _draw_edge(axes, place[[u, v]], str(scene.labels[u, v]), size, solid, current)
 
     fills = [_NODE_VISITED if visited else _NODE_UNVISITED for visited in scene.table.visited[0]]
     outlines = [_SEEN if visited else _UNSEEN for visited in scene.table.visited[0]]
@@ -289,13 +289,13 @@ def _draw_graph(axes: Axes, scene: _Scene) -> None:
 
 
 def _draw_edge(
-    axes: Axes, ends: npt.NDArray[np.float64], label: str, size: float, seen: bool, current: bool
+    axes: Axes, ends: npt.NDArray[np.float64], label: str, size: float, solid: bool, current: bool
 ) -> None:
     """An edge and its label; `ends` (2, 2) are its two points, `size` is a node's diameter in points."""
     x, y = ends.T
     if current:
         axes.plot(x, y, color=_CURRENT, linewidth=0.28 * size, solid_capstyle="round", zorder=1)
-    if seen:
+    if solid:
         axes.plot(x, y, color=_SEEN, linewidth=0.09 * size, zorder=2)
     else:
         axes.plot(x, y, color=_UNSEEN, linewidth=0.05 * size, linestyle=_DASHES, zorder=2)
@@ -305,7 +305,7 @@ def _draw_edge(
         label,
         fontsize=0.36 * size,
         fontweight="bold" if current else "normal",
-        color=_INK if seen or current else _FAINT_INK,
+        color=_INK if solid or current else _FAINT_INK,
         ha="center",
         va="center",
         zorder=3,

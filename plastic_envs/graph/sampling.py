@@ -169,20 +169,20 @@ class GraphSampler:
             count = min(self._attempts_at_once(len(waiting)), MAX_ATTEMPTS - int(attempt[who].max()))
             attempts = (attempt[who, None] + np.arange(count)).ravel()
             candidates = streams[np.repeat(who, count)].spawn(attempts)
-            found, passed = self._legal(*self._draw(candidates))
+            legal, passed = self._legal(*self._draw(candidates))
             self._tried += len(candidates)
             self._accepted += len(passed)
             lucky, first = np.unique(passed // count, return_index=True)
-            masks[waiting[lucky]] = found[first]
+            masks[waiting[lucky]] = legal[first]
             attempt[who] += count
             attempt[who[lucky]] = attempts[passed[first]] + 1
             waiting = np.delete(waiting, lucky)
         return masks
 
     def _attempts_at_once(self, num_rows: int) -> int:
-        wanted = math.ceil(1.2 * self._tried / self._accepted)
+        count = math.ceil(1.2 * self._tried / self._accepted)
         size = self.num_nodes * (self._words * 8 + 8)
-        return max(1, min(wanted, _BLOCK_BYTES // (size * num_rows)))
+        return max(1, min(count, _BLOCK_BYTES // (size * num_rows)))
 
     def _remedy(self) -> str:
         if self._generator is not None:
@@ -225,7 +225,7 @@ class GraphSampler:
         masks = np.zeros((len(streams), width), dtype=np.uint64)
         index = np.arange(len(streams))
         finished: list[tuple[UInt64Array, IntArray]] = []
-        drawn, block = 0, self._fewest_edges
+        count, block = 0, self._fewest_edges
         while len(index):
             draws = np.ascontiguousarray(streams.uniform(block).T)
             base = np.arange(len(index)) * width
@@ -234,19 +234,19 @@ class GraphSampler:
             for i in range(block):
                 # Floyd: the newcomer of this step is the pair number N - m + step; draw among all up to it,
                 # and take the newcomer itself if the drawn one has been taken.
-                newcomer = np.minimum(num_pairs - totals + drawn, num_pairs - 1)  # (drawn >= totals: unused)
+                newcomer = np.minimum(num_pairs - totals + count, num_pairs - 1)  # (drawn >= totals: unused)
                 pair = (draws[i] * (newcomer + 1)).astype(np.int64)
-                if drawn:
-                    taken = (flat.take(base + self._at[0].take(pair)) & self._bits[0].take(pair)) != 0
-                    pair = np.where(taken, newcomer, pair)
-                if drawn >= fewest:
-                    pair = np.where(drawn < totals, pair, num_pairs)
+                if count:
+                    is_member = (flat.take(base + self._at[0].take(pair)) & self._bits[0].take(pair)) != 0
+                    pair = np.where(is_member, newcomer, pair)
+                if count >= fewest:
+                    pair = np.where(count < totals, pair, num_pairs)
                 for end in (0, 1):
                     word = base + self._at[end].take(pair)
                     flat[word] = flat.take(word) | self._bits[end].take(pair)
-                drawn += 1
+                count += 1
             keep = self._degrees(masks).max(-1) <= self.max_degree
-            full = keep & (totals <= drawn)
+            full = keep & (totals <= count)
             finished.append((masks[full], index[full]))
             keep &= ~full
             masks, index, totals, streams = masks[keep], index[keep], totals[keep], streams[keep]
@@ -301,7 +301,7 @@ class GraphSampler:
         return connected
 
     def _bipartite(self, masks: UInt64Array) -> npt.NDArray[np.bool_]:
-        """Whether connected graphs have no odd cycle: sides grow from node 0, and must not meet."""
+        """Test connected graphs for bipartiteness: the two sides grow from node 0 and must not meet."""
         even = np.broadcast_to(self._only_node_0(), masks[:, 0].shape).copy()
         odd = np.zeros_like(even)
         for _ in range(self.num_nodes):

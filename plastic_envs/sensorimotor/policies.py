@@ -34,8 +34,8 @@ class ImageMemory:
             self._choice = np.zeros(len(observations), dtype=np.int64)
         image = observations[:, self._task.field("image").slice]
         fixate = observations[:, self._task.field("fixation").start] > 0
-        shown = image.any(1)
-        self._choice[shown] = (image[shown] @ self._images.T).argmax(1)
+        has_image = image.any(1)
+        self._choice[has_image] = (image[has_image] @ self._images.T).argmax(1)
         return np.where(fixate, self._task.fixation, self._choice)
 
 

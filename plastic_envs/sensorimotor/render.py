@@ -26,7 +26,7 @@ _NO_ACTION = -1
 
 @dataclass(frozen=True)
 class _Scene:
-    """What an onlooker may know at a step; S steps of the trial, R trials of the episode.
+    """An onlooker's knowledge at a step; S steps of the trial, R trials of the episode.
 
     Attributes:
         trial: Number of the trial, from 0.
@@ -59,10 +59,10 @@ def _scene(
     size, length = len(task.trial_periods), int(episodes.lengths[row])
     trial = min(step, length - 1) // size
     starts = np.arange(0, length, size)
-    taken = np.full(length, _NO_ACTION, dtype=np.int64)
-    taken[: len(actions)] = np.asarray(actions)[:length]
+    all_actions = np.full(length, _NO_ACTION, dtype=np.int64)
+    all_actions[: len(actions)] = np.asarray(actions)[:length]
     targets = episodes.targets[:length, row]
-    right = (taken == targets)[task.outcome_step :: size]
+    right = (all_actions == targets)[task.outcome_step :: size]
     outcomes = np.where(starts + task.outcome_step < step, right.astype(np.int64), -1)
     here = slice(trial * size, (trial + 1) * size)
     return _Scene(
@@ -73,7 +73,7 @@ def _scene(
         number=int(episodes.step_facts["image"][trial * size, row]),
         problem=episodes.step_facts["problem"][starts, row],
         images=episodes.step_facts["image"][starts, row],
-        actions=taken[here],
+        actions=all_actions[here],
         targets=targets[here],
         outcomes=outcomes,
     )
@@ -112,7 +112,7 @@ def trials_text(
         actions: (step,) the actions taken so far.
     """
     scene = _scene(task, episodes, row, step, actions)
-    shown = min(scene.now, len(scene.targets) - 1)
+    t = min(scene.now, len(scene.targets) - 1)
     last = int(np.asarray(actions)[-1]) if len(actions) else _NO_ACTION
     marks = "".join(".-+"[outcome + 1] for outcome in scene.outcomes)
     changes = np.flatnonzero(np.diff(scene.problem)) + 1
@@ -122,7 +122,7 @@ def trials_text(
         (
             _headline(task, scene),
             "image: " + " ".join(f"{x:+.2f}" for x in scene.image),
-            f"target {_name(task, int(scene.targets[shown]))}, last action {_name(task, last)}",
+            f"target {_name(task, int(scene.targets[t]))}, last action {_name(task, last)}",
             f"trials: {marks}",
         )
     )
@@ -213,9 +213,9 @@ def _draw_outcomes(axes: Axes, scene: _Scene) -> None:
     for trial, outcome in enumerate(scene.outcomes):
         x, y = trial % per_line, -(trial // per_line)
         face = colours[int(outcome) + 1]
-        known = trial <= scene.trial
-        edge = _colour(int(scene.images[trial])) if known else _OPEN
-        width = 2.4 if known else 0.8
+        visible = trial <= scene.trial
+        edge = _colour(int(scene.images[trial])) if visible else _OPEN
+        width = 2.4 if visible else 0.8
         axes.scatter(x, y, s=170, marker="s", facecolor=face, edgecolor=edge, linewidth=width)
         if trial and scene.problem[trial] != scene.problem[trial - 1]:
             axes.plot([x - 0.5] * 2, [y - 0.42, y + 0.42], color=_INK, linewidth=2)

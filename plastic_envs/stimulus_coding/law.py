@@ -63,9 +63,9 @@ class StimulusLaw:
         rates += np.diag(n[1:] * self.pull / 2.0, -1) - np.diag(n[:-1] * self.pull / 2.0, 1)
         values, vectors = np.linalg.eig(rates)
         span = values * (self.duration if time is None else time)
-        kept = np.exp(span) if time is not None else np.expm1(span) / span
+        decay = np.exp(span) if time is not None else np.expm1(span) / span
         moments: npt.NDArray[np.float64] = (
-            end + (vectors @ (kept * np.linalg.solve(vectors, start - end))).real
+            end + (vectors @ (decay * np.linalg.solve(vectors, start - end))).real
         )
         return moments
 

@@ -29,15 +29,15 @@ def _now(
     """Number of the step shown, angle, tile angles, inputs, answers (n, K) so far and their mean score."""
     from plastic_envs.stimulus_coding.task import TILES
 
-    shown = min(step, int(episodes.lengths[row]) - 1)
+    t = min(step, int(episodes.lengths[row]) - 1)
     past = episodes.select([row])
     scores = task._rewards(past.targets[: len(actions), 0], actions) if len(actions) else np.zeros(0)
     return {
-        "shown": shown,
+        "shown": t,
         "over": step >= episodes.lengths[row],
-        "theta": float(episodes.step_facts["theta"][shown, row]),
+        "theta": float(episodes.step_facts["theta"][t, row]),
         "tiles": TILES,
-        "inputs": episodes.observations[shown, row],
+        "inputs": episodes.observations[t, row],
         "answers": actions[-_TRAIL:],
         "mean": float(scores.mean()) if len(scores) else None,
     }

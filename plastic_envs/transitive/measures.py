@@ -62,10 +62,10 @@ def transitive_closure_scores(
     scores = np.empty((num_trials, batch))
     for t in range(num_trials):
         i, j = upper[t], lower[t]
-        known = above[rows, i, j]
-        scores[t] = np.where(known, 1.0, 0.5)
+        sure = above[rows, i, j]
+        scores[t] = np.where(sure, 1.0, 0.5)
         if infers:
-            add_relation(above, rows[~known], i[~known], j[~known])
+            add_relation(above, rows[~sure], i[~sure], j[~sure])
         else:
             above[rows, i, j] = True
     return scores

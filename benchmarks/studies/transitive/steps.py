@@ -115,7 +115,7 @@ def _recoding(agent: NetworkAgent, withheld: _Trial, seed: int, effort: Effort) 
     items = np.stack([side * cosines(h[:, None], of_withheld) for h in withheld.features])  # (4, B, N)
     plain = np.stack([side * cosines(h[:, None], withheld.psi1) for h in withheld.features])
     answer = np.where(withheld.answers > 0, 1.0, -1.0)
-    written = np.stack([answer * cosines(h, fit.written) for h in withheld.features])
+    common = np.stack([answer * cosines(h, fit.written) for h in withheld.features])
     change = withheld.alignments[-1] - withheld.alignments[-2]
     response = cosines(withheld.features[RESPONSE][:, None], of_withheld)
     effects = {
@@ -134,7 +134,7 @@ def _recoding(agent: NetworkAgent, withheld: _Trial, seed: int, effort: Effort) 
     return metrics, {
         "recoding/items": items.mean(1),
         "recoding/plain": plain.mean(1),
-        "recoding/written": written.mean(1),
+        "recoding/written": common.mean(1),
         "recoding/by_pair": by_pair,
     }
 

@@ -19,7 +19,7 @@ _STEPS_AT_ONCE = 64  # whose noise is drawn together, to bound memory
 
 
 class LeakySoftplusState(NamedTuple):
-    """What `LeakySoftplus` remembers.
+    """State of `LeakySoftplus`.
 
     Attributes:
         rates: h, (B, N).
@@ -118,8 +118,8 @@ class LeakySoftplus(Network[LeakySoftplusState]):
         """Rates (T, B, N) and the state; see `Network.run`."""
         rates = self.start.clamp(min=0.0).expand_as(state.rates)
         # The names of the noise are given back whatever the reset, so any will do here.
-        forgotten = state._replace(rates=rates, noise=torch.zeros_like(rates))
-        return in_stretches(self._stretch, inputs, state, resets, forgotten, self.fast_weights)
+        fresh = state._replace(rates=rates, noise=torch.zeros_like(rates))
+        return in_stretches(self._stretch, inputs, state, resets, fresh, self.fast_weights)
 
     def _stretch(
         self, inputs: torch.Tensor, state: LeakySoftplusState

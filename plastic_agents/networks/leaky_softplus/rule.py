@@ -98,7 +98,7 @@ class Dynamics(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What is added to the loss of a trial; means are over the entries of an array.
+    """Costs added to the loss of a trial; means are over the entries of an array.
 
     Attributes:
         rate: Factor on |mean of h^2 over steps and units - rate_target|.
@@ -116,7 +116,7 @@ class Costs(NamedTuple):
 
 
 class TrialResult(NamedTuple):
-    """What a trial amounts to.
+    """Results of a trial.
 
     Attributes:
         loss: Mean cross-entropy over the scored steps, in nats, without further costs.
@@ -137,7 +137,7 @@ class TrialResult(NamedTuple):
 
 
 def layout(num_inputs: int, num_units: int, num_outputs: int) -> dict[str, tuple[slice, tuple[int, ...]]]:
-    """Where each of the `Weights` lies in the flat vector of all, and its shape."""
+    """Slice of each of the `Weights` in the flat vector of all, and its shape."""
     shapes: dict[str, tuple[int, ...]] = {
         "inputs": (num_inputs, num_units),
         "recurrent": (num_units, num_units),

@@ -196,10 +196,10 @@ class MPNLayer(nn.Module):
         return path(x, modulation, self.synapses(), self.rule, previous, resets, lengths)
 
 
-def _lambda_max(given: float | None, time_scale: float | None, dt: float) -> float:
-    if given is not None and time_scale is not None:
+def _lambda_max(value: float | None, time_scale: float | None, dt: float) -> float:
+    if value is not None and time_scale is not None:
         raise ValueError(
-            f"lambda_max={given} and m_time_scale_ms={time_scale}: give one of them; the second means "
+            f"lambda_max={value} and m_time_scale_ms={time_scale}: give one of them; the second means "
             "lambda_max = 1 - dt_ms / m_time_scale_ms."
         )
     if time_scale is not None:
@@ -208,13 +208,13 @@ def _lambda_max(given: float | None, time_scale: float | None, dt: float) -> flo
                 f"dt_ms={dt}, m_time_scale_ms={time_scale}: expected a step shorter than M's time constant."
             )
         return 1.0 - dt / time_scale
-    if given is None:
+    if value is None:
         return 0.95
-    return given
+    return value
 
 
 class MPNState(NamedTuple):
-    """What `MPN` remembers; see `MPN.modulations` for M in its own shape.
+    """State of `MPN`; see `MPN.modulations` for M in its own shape.
 
     Attributes:
         modulation: M of all layers, one after the other, (B, sum of N E).
@@ -226,7 +226,7 @@ class MPNState(NamedTuple):
 
 
 class MPNStep(NamedTuple):
-    """What passes through one plastic layer at one step; without gradients.
+    """The quantities of one plastic layer at one step, without gradients.
 
     Attributes:
         x: (B, E).
@@ -332,7 +332,7 @@ class MPN(Network[MPNState]):
         return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What the first plastic layer is given, (..., E), of observations (..., I)."""
+        """Inputs (..., E) of the first plastic layer for observations (..., I)."""
         return inputs if self.embedding is None else activation_named(self._f)(self.embedding(inputs))
 
     def run(
@@ -391,15 +391,15 @@ class MPN(Network[MPNState]):
         state = self.initial_state(inputs.shape[1]) if state is None else state
         modulations, previous = self.modulations(state), self._previous(state)
         for x in self.embed(inputs):
-            seen, given = [], x
+            steps, layer_input = [], x
             for n, layer in enumerate(self.plastic):
                 before = modulations[n]
-                a, h, modulations[n] = step(given, before, layer.synapses(), layer.rule, previous[n])
-                seen.append(MPNStep(given, a, h, before, modulations[n]))
+                a, h, modulations[n] = step(layer_input, before, layer.synapses(), layer.rule, previous[n])
+                steps.append(MPNStep(layer_input, a, h, before, modulations[n]))
                 if previous[n] is not None:
                     previous[n] = h
-                given = h
-            yield seen
+                layer_input = h
+            yield steps
 
     def constrain(self) -> None:
         """Put every lambda back between 0 and its largest value."""

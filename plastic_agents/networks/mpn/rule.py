@@ -31,7 +31,7 @@ __all__ = ["Rule", "Step", "Synapses", "fast_path_serves", "run", "run_loop", "s
 
 @dataclass(frozen=True)
 class Rule:
-    """How a layer's modulation acts and changes.
+    """A layer's modulation rule: its effect on the weights and its update.
 
     Attributes:
         plasticity: "multiplicative" or "additive".
@@ -89,7 +89,7 @@ class Synapses(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one step amounts to.
+    """Results of one step.
 
     Attributes:
         pre_activation: a, (B, N).
@@ -155,10 +155,10 @@ def run_loop(
     if previous is None and synapses.recurrent is not None:
         previous = x.new_zeros(x.shape[1], len(synapses.weight))
     activities = []
-    for t, given in enumerate(x):
+    for t, x_t in enumerate(x):
         if previous is not None and resets is not None:
             previous = previous.masked_fill(resets[t].unsqueeze(1), 0.0)
-        _, h, after = step(given, modulation, synapses, rule, previous)
+        _, h, after = step(x_t, modulation, synapses, rule, previous)
         if lengths is not None:
             lives = (t < lengths).unsqueeze(1)
             h, after = h * lives, torch.where(lives.unsqueeze(2), after, modulation)
@@ -170,7 +170,7 @@ def run_loop(
 
 
 def fast_path_serves(x: torch.Tensor, synapses: Synapses, rule: Rule) -> bool:
-    """Whether the compiled form can take the loop's place."""
+    """True if the compiled form can take the loop's place."""
     return (
         rule.update == "associative"
         and rule.squash == "linear"

@@ -150,7 +150,7 @@ class TrialTape:
         self.clipped = torch.zeros_like(self._largest, dtype=torch.bool)
         # |tanh(h_i h_j)| is below tanh(1) < 0.762.
         self._formed = 0.762 * float(slow.trace_rate.abs())
-        self._kept = float((1 - slow.trace_rate).abs())
+        self._retention = float((1 - slow.trace_rate).abs())
 
     @torch.no_grad()
     def step(self, drive: torch.Tensor) -> torch.Tensor:
@@ -188,8 +188,8 @@ class TrialTape:
         if bool(self.clipped.any()):
             # These rows take the rule as it stands.
             rows = self.clipped
-            written = size[rows].view(-1, 1, 1) * torch.tanh(h1[rows].unsqueeze(2) * h0[rows].unsqueeze(1))
-            self._middle = (self.weights[rows] + written).clamp_(-self._clip, self._clip)
+            update = size[rows].view(-1, 1, 1) * torch.tanh(h1[rows].unsqueeze(2) * h0[rows].unsqueeze(1))
+            self._middle = (self.weights[rows] + update).clamp_(-self._clip, self._clip)
             matrix = torch.mul(slow.plasticity, self._middle - self.weights[rows])
             added[rows] = _times(h2[rows], matrix.mT)
         return drive + added
@@ -208,7 +208,7 @@ class TrialTape:
         self.weights.baddbmm_(left.mT, right)
         if self._middle is not None:
             self.weights[rows] = exact
-        self._largest = self._largest + second.abs() * (self._formed * (1 + self._kept))
+        self._largest = self._largest + second.abs() * (self._formed * (1 + self._retention))
         if bool((self._largest > clip).any()):
             self._largest = self.weights.abs().amax((1, 2))
             if bool((over := self._largest > clip).any()):
@@ -229,7 +229,7 @@ class TrialTape:
     def differentiable(
         self, drives: torch.Tensor, start: torch.Tensor, slow: ModulatedWeights, loop: TrialsLoop
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What was found, with gradients to what it was found from.
+        """The results, with gradients to their inputs.
 
         Rows in which the clip acted must not be among it.
 
@@ -323,8 +323,8 @@ class _Backward:
         self.scale = _coefficients(activities)
         self.rates = 2 * torch.arange(1, len(self.scale), device=activities.device).unsqueeze(1) + 1
         # d m / d (W_mod h + b_mod), (N, 2, B, 2); gates scale m and everything behind it.
-        written = self.activities[:, 2:]
-        self.units = torch.nn.functional.linear(written, slow.modulator_weight, slow.modulator_bias).tanh()
+        late = self.activities[:, 2:]
+        self.units = torch.nn.functional.linear(late, slow.modulator_weight, slow.modulator_bias).tanh()
         self.slopes = (1 - self.units**2) * slow.gain * activities.new_tensor([1.0, -1.0])
         self.gates = gates
         if gates is not None:
@@ -379,14 +379,14 @@ class _Backward:
             # m_2.
             grad3 = self._through_modulator(trial, 1, rows, rate * ((1 - rate) * c1 + c2))
             d3 = grad3.mul_(1 - h3 * h3)
-            asked = p0 * h2.unsqueeze(1)
-            through = (asked @ alpha.mT).mul_(scale)
+            product = p0 * h2.unsqueeze(1)
+            through = (product @ alpha.mT).mul_(scale)
             by_size = d3 * (through * p1).sum(1)
             size = (rate * first).unsqueeze(1)
             spread = (d3 * size).unsqueeze(1)
             grad_p1 += through.mul_(spread)
             grad_through = p1 * scale * spread
-            self.grad_plasticity.addmm_(grad_through.flatten(0, 1).T, asked.flatten(0, 1))
+            self.grad_plasticity.addmm_(grad_through.flatten(0, 1).T, product.flatten(0, 1))
             grad_asked = grad_through @ alpha
             grad_p0 = torch.addcmul(grad_p0, grad_asked, h2.unsqueeze(1))
             s = by_size.sum(1)

@@ -51,7 +51,7 @@ CLIP = 50.0
 
 
 class PlasticState(NamedTuple):
-    """What the layer remembers.
+    """State of the layer.
 
     Attributes:
         activity: h, (B, n).
@@ -189,18 +189,18 @@ def segments(resets: torch.Tensor | None, like: torch.Tensor) -> list[Segment]:
     if resets is None or like.dtype not in (torch.float32, torch.float64):
         return [Segment(0, steps, False)] if steps else []
     everywhere, somewhere = resets.all(1).tolist(), resets.any(1).tolist()
-    found: list[Segment] = []
+    spans: list[Segment] = []
     t = 0
     while t < steps:
         stop = t + TRIAL_STEPS
         whole = stop <= steps and everywhere[t] and not any(somewhere[t + 1 : stop])
         stop = stop if whole else t + 1
-        if found and found[-1].is_trials == whole:
-            found[-1] = found[-1]._replace(last=stop)
+        if spans and spans[-1].is_trials == whole:
+            spans[-1] = spans[-1]._replace(last=stop)
         else:
-            found.append(Segment(t, stop, whole))
+            spans.append(Segment(t, stop, whole))
         t = stop
-    return found
+    return spans
 
 
 def finished(

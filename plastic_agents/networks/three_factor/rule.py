@@ -52,7 +52,7 @@ _ELIGIBILITY = {
 
 
 class Weights(NamedTuple):
-    """What is learned, float64; element [i, j] leads from j to i.
+    """The learned weights, float64; element [i, j] leads from j to i.
 
     Attributes:
         recurrent: W, (N, N).
@@ -171,7 +171,7 @@ class Constants(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial showed.
+    """Records of a trial.
 
     Attributes:
         rewards: (T,), of the outputs, without metabolic cost.
@@ -251,14 +251,14 @@ def run_trial(
     """
     from plastic_agents.networks.three_factor import kernel as kernel
 
-    inputs, targets, noise, seen = _checked(weights, rates, inputs, targets, noise, rule_inputs)
+    inputs, targets, noise, pre = _checked(weights, rates, inputs, targets, noise, rule_inputs)
     steps, records = len(inputs), len(inputs) // record_every
     trial = Trial(
         np.empty(steps), np.empty((records, targets.shape[1])), np.empty((records, len(rates))), rates.copy()
     )
     run = kernel.gradient_trial if learn and constants.eligibility == _GRADIENT else kernel.local_trial
     run(
-        *weights, trial.final_rates, inputs, seen, targets, noise, constants, learn, record_every,
+        *weights, trial.final_rates, inputs, pre, targets, noise, constants, learn, record_every,
         trial.rewards, trial.outputs, trial.rates,
     )  # fmt: skip
     if not (np.isfinite(trial.final_rates).all() and all(np.isfinite(w).all() for w in weights)):
@@ -276,17 +276,17 @@ def _checked(
     """Inputs, targets, noise and inputs of the rule as the kernel takes them."""
     units, size = weights.input.shape
     steps, outputs = len(inputs), len(weights.decoder)
-    seen = inputs if rule_inputs is None else rule_inputs
+    pre = inputs if rule_inputs is None else rule_inputs
     for name, array, shape in (
-        ("rates", rates, (units,)), ("inputs", inputs, (steps, size)), ("rule_inputs", seen, (steps, size)),
+        ("rates", rates, (units,)), ("inputs", inputs, (steps, size)), ("rule_inputs", pre, (steps, size)),
         ("targets", targets, (steps, outputs)), ("noise", noise, (steps, units)),
     ):  # fmt: skip
         if array.shape != shape:
             raise ValueError(f"{name} of shape {array.shape}: expected {shape}, by the weights and inputs.")
-    inputs, targets, noise, seen = (
-        np.ascontiguousarray(array, dtype=np.float64) for array in (inputs, targets, noise, seen)
+    inputs, targets, noise, pre = (
+        np.ascontiguousarray(array, dtype=np.float64) for array in (inputs, targets, noise, pre)
     )
-    return inputs, targets, noise, seen
+    return inputs, targets, noise, pre
 
 
 def output_and_reward(
@@ -318,13 +318,13 @@ def run_trial_reference(
         raise ValueError(
             "the pathwise gradient has no reference here; torch's autograd through the network is one."
         )
-    inputs, targets, noise, seen = _checked(weights, rates, inputs, targets, noise, rule_inputs)
+    inputs, targets, noise, pre = _checked(weights, rates, inputs, targets, noise, rule_inputs)
     W, U, b, D = weights
     r = rates.copy()
     mean_W, mean_U, mean_b = np.zeros_like(W), np.zeros_like(U), np.zeros_like(b)
-    mean_reward, forgotten = 0.0, 1.0
+    mean_reward, old_share = 0.0, 1.0
     rewards, outputs, recorded = [], [], []
-    for t, (s, s_rule, target) in enumerate(zip(inputs, seen, targets, strict=True)):
+    for t, (s, s_rule, target) in enumerate(zip(inputs, pre, targets, strict=True)):
         before = r
         kick = c.sigma * math.sqrt(c.dt) * noise[t]
         r = r + c.dt * (W @ r + U @ s + b - rate_curve_inverse(r, c)) + kick
@@ -339,12 +339,12 @@ def run_trial_reference(
 
         output, reward = output_and_reward(D @ r, target, c)
         reward -= c.cost_l1 * np.abs(r).sum() + c.cost_l2 * np.square(r).sum()
-        forgotten *= 1.0 - c.mean_rate
+        old_share *= 1.0 - c.mean_rate
         mean_reward += c.mean_rate * (reward - mean_reward)
         if not math.isnan(c.constant_reward):
             reward = c.constant_reward
         elif c.baseline:
-            reward -= mean_reward / (1.0 - forgotten)
+            reward -= mean_reward / (1.0 - old_share)
         if c.eligibility == _NOISE:
             keep = 1.0 - c.dt / c.trace_time
             mean_W = keep * mean_W + np.outer(kick, before)
@@ -355,7 +355,7 @@ def run_trial_reference(
             mean_W = mean_W + c.mean_rate * (np.outer(r, r) - mean_W)
             mean_U = mean_U + c.mean_rate * (np.outer(r, s_rule) - mean_U)
             mean_b = mean_b + c.mean_rate * (r - mean_b)
-            seen_share = 1.0 - forgotten
+            seen_share = 1.0 - old_share
             eligible_W = np.outer(r, r) - mean_W / seen_share
             eligible_U = np.outer(r, s_rule) - mean_U / seen_share
             eligible_b = r - mean_b / seen_share

@@ -57,8 +57,8 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     hits, moves = _hits(agent, longer, _NUM_LONG_WALKS, "long walk")
     metrics["long_walk/accuracy"] = float(hits.mean())
     metrics["long_walk/last_500"] = float(hits[-_LATE_MOVES:].mean())
-    seen = moves["key_kind"][-_LATE_MOVES:] == SEEN
-    metrics["long_walk/seen_late"] = float(hits[-_LATE_MOVES:][seen].mean())
+    is_seen = moves["key_kind"][-_LATE_MOVES:] == SEEN
+    metrics["long_walk/seen_late"] = float(hits[-_LATE_MOVES:][is_seen].mean())
     metrics["long_walk/mean_rolling"] = float(rolling_mean(hits, WINDOW).mean())
     arrays["long_walk/hits"] = hits
 
@@ -156,11 +156,11 @@ def over_boundaries(runs: Sequence[Results]) -> Figure:
 def _hits(
     agent: Agent, task: GraphWalk, num_walks: int, name: str
 ) -> tuple[npt.NDArray[np.bool_], Mapping[str, npt.NDArray[Any]]]:
-    """Whether each prediction was right, (M, B), and the moves' facts, (M, B) each."""
-    played = play(agent, task, num_walks, _WALK_SEED, name)
-    asked = played.episodes.weights[:, 0] > 0
-    right: npt.NDArray[np.bool_] = (played.episodes.targets == played.actions)[asked]
-    return right, task.moves(played.episodes)
+    """Correctness of each prediction, (M, B), and the moves' facts, (M, B) each."""
+    record = play(agent, task, num_walks, _WALK_SEED, name)
+    asks = record.episodes.weights[:, 0] > 0
+    right: npt.NDArray[np.bool_] = (record.episodes.targets == record.actions)[asks]
+    return right, task.moves(record.episodes)
 
 
 def _shares_of_table(

@@ -30,7 +30,7 @@ _MOST_NODES_BY_PAIR = 10  # beyond, pairs of nodes are too many for rows of a pi
 
 
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """What the graphs of both splits are like.
+    """Statistics of the graphs of both splits.
 
     Metrics: `graphs/<split>_edges`, edges per graph; `graphs/triplet_overlap`, the share of the test graphs'
     (node, label, node) triplets that occur in train graphs.
@@ -71,7 +71,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
 
 
 def label_counts(graphs: npt.NDArray[np.integer[Any]], num_actions: int) -> npt.NDArray[np.int64]:
-    """How often each pair of nodes carries each label.
+    """Frequency of each label on each pair of nodes.
 
     Args:
         graphs: (G, n, n) labels, -1 = no edge.
@@ -143,14 +143,14 @@ def _draw_graph(axes: Axes, labels: npt.NDArray[np.integer[Any]], colour: str) -
     graph = nx.from_numpy_array(labels >= 0)
     places = np.array([p for _, p in sorted(nx.spring_layout(graph, seed=0, iterations=300).items())])
     crowded = num_nodes > 2 * _MOST_NODES_BY_PAIR
-    written: list[npt.NDArray[np.float64]] = []
+    spots_in_use: list[npt.NDArray[np.float64]] = []
     for u, v in graph.edges:
         start, end = places[u], places[v]
         axes.plot([start[0], end[0]], [start[1], end[1]], color="#b8bec7", linewidth=0.7 if crowded else 1.6)
         # In the middle of the edge, unless another edge's label is there already.
         spots = [start + share * (end - start) for share in (0.5, 0.38, 0.62, 0.3, 0.7)]
-        spot = max(spots, key=lambda p: min([_ROOM, *(float(np.hypot(*(p - q))) for q in written)]))
-        written.append(spot)
+        spot = max(spots, key=lambda p: min([_ROOM, *(float(np.hypot(*(p - q))) for q in spots_in_use)]))
+        spots_in_use.append(spot)
         axes.text(
             spot[0],
             spot[1],

@@ -59,12 +59,12 @@ def state_matrices(
 
 def _matrices(state: Any, prefix: str) -> dict[str, npt.NDArray[np.float32]]:
     """The matrices of a state of one row, by name of the field (and place, in a field of several)."""
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    named = state._asdict().items() if hasattr(state, "_asdict") else enumerate(state)
-    for name, part in named:
+    matrices: dict[str, npt.NDArray[np.float32]] = {}
+    parts = state._asdict().items() if hasattr(state, "_asdict") else enumerate(state)
+    for name, part in parts:
         label = f"{prefix}{name}"
         if not isinstance(part, torch.Tensor):
-            found |= _matrices(part, f"{label}_")
+            matrices |= _matrices(part, f"{label}_")
         elif part.dim() == 3 and min(part.shape[1:]) > 1 and 1 < part[0].numel() <= _LARGEST:
-            found[label] = part[0].float().cpu().numpy()
-    return found
+            matrices[label] = part[0].float().cpu().numpy()
+    return matrices

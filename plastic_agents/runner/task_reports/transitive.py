@@ -61,11 +61,11 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     metrics, arrays = plain.measure(agent, config)
     task = plastic_envs.make_task(config.env, **config.env_kwargs).with_split("test")
     assert isinstance(task, TransitiveInference)
-    played = play(agent, task, config.eval_episodes, config.seed, "splits")
-    every = choices_of(played.episodes, played.actions, task.layout)
+    record = play(agent, task, config.eval_episodes, config.seed, "splits")
+    every = choices_of(record.episodes, record.actions, task.layout)
     test = every.trials(task.layout.is_test)
     splits = min(_NUM_SPLITS, config.eval_episodes)
-    expected = task.observer_scores(played.episodes)[task.layout.is_test]
+    expected = task.observer_scores(record.episodes)[task.layout.is_test]
     oracle = Choices(expected, test.first, test.second, test.num_items)
     metrics["splits/end_anchor"] = end_anchor(pair_tables(test)[0])
     return metrics, arrays | {
@@ -195,8 +195,8 @@ def draw_serial_positions(axes: Axes, splits: npt.NDArray[np.float64]) -> None:
 def draw_pairs(axes: Axes, table: npt.NDArray[np.float64]) -> None:
     """A pair table (N, N) in percent, the upper item from top to bottom."""
     size = len(table)
-    shown = np.where(np.tri(size, dtype=bool), np.nan, table)
-    axes.imshow(shown, cmap="RdBu", vmin=0.0, vmax=1.0)
+    upper = np.where(np.tri(size, dtype=bool), np.nan, table)
+    axes.imshow(upper, cmap="RdBu", vmin=0.0, vmax=1.0)
     axes.grid(visible=False)
     for i in range(size):
         for j in range(i + 1, size):
