@@ -25,8 +25,6 @@ from plastic_agents.runner.results import number
 from plastic_agents.runner.run import run
 from plastic_agents.runner.rundir import RunDirectory
 
-__all__ = ["AGENTS", "configs", "main", "table"]
-
 AGENTS = ("plastic", "plastic-published", "rnn")
 
 _Metrics = dict[str, Any]

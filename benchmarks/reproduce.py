@@ -42,8 +42,6 @@ from plastic_agents.runner.run import run
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.workers import carry_out_all
 
-__all__ = ["config_of", "main", "markdown", "reproduce"]
-
 _EFFORT = ("updates", "env_steps", "train_seconds", "train_wall_seconds")
 """Metrics of a run that only the run that trained a network can tell."""
 

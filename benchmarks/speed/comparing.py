@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["median_seconds", "parse", "peak_growth_mb", "print_growth"]
-
 Step = Callable[[], object]
 
 

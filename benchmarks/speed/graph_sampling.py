@@ -20,8 +20,6 @@ import numpy as np
 from plastic_envs.graph.sampling import MAX_ATTEMPTS, GraphSampler
 from plastic_envs.streams import RowStreams
 
-__all__ = ["PlainGenerator"]
-
 
 @dataclass
 class PlainGenerator:

@@ -24,8 +24,6 @@ from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study, merged
 from plastic_agents.registry import learner_class
 from plastic_agents.runner.figures import styled
 
-__all__ = ["STUDY", "TASKS"]
-
 # Main task of every system -> (what it is called, settings of its runs). `updates` are for the agents that
 # follow a gradient; agents that step slowly, or need many updates, have their own below.
 TASKS: dict[str, tuple[str, Mapping[str, Any]]] = {

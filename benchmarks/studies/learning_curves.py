@@ -13,8 +13,6 @@ from benchmarks.studies.study import Groups, Row
 from plastic_agents.analysis.plots.multitask import draw_mean_curve
 from plastic_agents.runner.results import Results
 
-__all__ = ["chance_of", "draw_curve", "have_curves", "over_seeds", "reach_row", "updates_to"]
-
 
 def updates_to(run: Results, share: float, tag: str = "eval/score") -> float:
     """Update of the first validation with at least this figure; NaN if there was none."""

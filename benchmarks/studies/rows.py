@@ -11,8 +11,6 @@ import numpy.typing as npt
 from benchmarks.studies.study import Row
 from plastic_agents.runner.results import Results
 
-__all__ = ["Entry", "Value", "array_mean", "defined_mean", "rows_of"]
-
 Value: TypeAlias = str | Callable[[Results], float | None]
 """The name of a metric, or a function of a run; None where a run has no such value."""
 Entry: TypeAlias = tuple[str, str, Value]

@@ -21,8 +21,6 @@ from plastic_agents.runner.figures import COLOURS, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.stimulus_coding.task import TILES
 
-__all__ = ["STUDY"]
-
 _SEEDS = (0, 1, 2, 3, 4)
 _TASKS = ("estimation", "classification")
 _LAST_UPDATES = 60  # whose mean reward is "late"

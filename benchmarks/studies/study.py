@@ -16,21 +16,6 @@ from scipy.special import stdtrit
 from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.runner.results import Results
 
-__all__ = [
-    "Arrays",
-    "Drawn",
-    "Groups",
-    "Measured",
-    "Planned",
-    "Row",
-    "Settings",
-    "Study",
-    "combined",
-    "interval",
-    "merged",
-    "network_agent",
-]
-
 Settings: TypeAlias = Mapping[str, Any]
 """Fields of `RunConfig`; the learner's settings are a mapping `learner`."""
 Groups: TypeAlias = Mapping[str, Sequence[Results]]

@@ -14,14 +14,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.task_variance import TaskPeriod
 
-__all__ = [
-    "SharedUnits",
-    "co_membership",
-    "co_membership_table",
-    "mean_agreement",
-    "shared_units",
-]
-
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer[Any]]
 

@@ -26,16 +26,6 @@ import numpy.typing as npt
 from plastic_agents.analysis.cluster_scores import mean_agreement
 from plastic_agents.analysis.silhouettes import silhouettes_of_cuts
 
-__all__ = [
-    "Clustering",
-    "GroupedClustering",
-    "cluster",
-    "cluster_groups",
-    "cut",
-    "minibatch_groups",
-    "unresponsive",
-]
-
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 Numbers = npt.NDArray[Any]

@@ -13,25 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Moments",
-    "OutputError",
-    "by_angle",
-    "circular_density",
-    "correlations",
-    "currents",
-    "d_prime",
-    "discriminant",
-    "fisher_information",
-    "noise_in_decoder_space",
-    "output_error",
-    "population_spectrum",
-    "preferred_angles",
-    "rate_energy",
-    "signal_to_noise",
-    "weighted_mean",
-]
-
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer]
 

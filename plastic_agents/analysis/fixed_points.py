@@ -28,17 +28,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = [
-    "FixedPoints",
-    "Search",
-    "Stability",
-    "find_fixed_points",
-    "follow_fixed_point",
-    "leading_eigenvalues",
-    "random_rank_one",
-    "stability",
-]
-
 Floats = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complex128]
 Step = Callable[[torch.Tensor], torch.Tensor]

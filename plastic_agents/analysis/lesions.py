@@ -22,27 +22,6 @@ import numpy.typing as npt
 from plastic_agents.analysis.recoding import cosines
 from plastic_agents.analysis.statistics import Line, fit_line, pearson
 
-__all__ = [
-    "PRUNED_SHARES",
-    "Agreement",
-    "Lesion",
-    "LesionEffects",
-    "LesionedWeights",
-    "Responsive",
-    "additivity",
-    "cluster_profiles",
-    "lesion_effects",
-    "lesioned_weights",
-    "mode_agreement",
-    "pair_lesions",
-    "prune_lesions",
-    "random_controls",
-    "similarity_agreement",
-    "size_effect",
-    "synapse_lesions",
-    "unit_lesions",
-]
-
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]

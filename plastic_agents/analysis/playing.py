@@ -22,8 +22,6 @@ from plastic_agents.networks.sampling import gumbel
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
 
-__all__ = ["Intervention", "Passage", "passages"]
-
 _BATCH = 100  # episodes played at a time
 
 

@@ -19,8 +19,6 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cosine_similarity
 
-__all__ = ["Recoding", "cosines", "fit_recoding", "pair_by_item", "reinstatement_effect"]
-
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
 

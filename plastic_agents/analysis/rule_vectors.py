@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.recoding import cosines
 
-__all__ = ["RuleDecomposition", "channel_modulation", "decompose_rule", "rule_cosines"]
-
 Floats = npt.NDArray[np.float64]
 
 

@@ -21,8 +21,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.statistics import Line, pearson
 
-__all__ = ["CATEGORIES", "StateShift", "category_of", "state_shift"]
-
 Floats = npt.NDArray[np.float64]
 
 CATEGORIES = {

@@ -12,14 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = [
-    "Line",
-    "LinearDecoding",
-    "RunningMoments",
-    "fit_line",
-    "pearson",
-]
-
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
 

@@ -15,21 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Currents",
-    "Moments",
-    "Subspaces",
-    "captured_variance",
-    "cross_variance",
-    "moved_readout",
-    "output_currents",
-    "participation_ratio",
-    "principal_basis",
-    "principal_directions",
-    "state_dimension",
-    "subspaces",
-]
-
 FloatArray = npt.NDArray[np.float64]
 
 

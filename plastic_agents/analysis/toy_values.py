@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.statistics import pearson
 
-__all__ = ["rank_correlations", "toy_values"]
-
 
 def toy_values(
     rng: np.random.Generator,

@@ -18,23 +18,6 @@ from plastic_envs.episodes import Episodes
 from plastic_envs.transitive.measures import share_by_pair
 from plastic_envs.transitive.schedules import RESPONSE, Layout
 
-__all__ = [
-    "Choices",
-    "ShamPattern",
-    "Solution",
-    "across_lists",
-    "by_distance",
-    "by_place",
-    "choices_of",
-    "classify_solution",
-    "distance_curve",
-    "end_anchor",
-    "learning_curve",
-    "pair_tables",
-    "quartiles",
-    "sham_pattern",
-]
-
 Floats = npt.NDArray[np.float64]
 Lists = Sequence[Sequence[int]]
 

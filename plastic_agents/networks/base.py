@@ -15,19 +15,6 @@ import torch
 from torch import nn
 from typing_extensions import TypeVar
 
-__all__ = [
-    "Network",
-    "Recording",
-    "State",
-    "StateT",
-    "Stream",
-    "detach",
-    "in_stretches",
-    "published_decoder",
-    "recall",
-    "where_rows",
-]
-
 State = tuple[Any, ...]
 """What a network remembers: a NamedTuple of tensors, each with the batch as its first axis."""
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numba
 
-__all__ = ["DISABLED", "compiled"]
-
 DISABLED = bool(getattr(numba.config, "DISABLE_JIT"))  # noqa: B009  (set by numba while it is imported)
 """Whether nothing is compiled (`NUMBA_DISABLE_JIT=1`): loops then run as plain Python, which is slow."""
 

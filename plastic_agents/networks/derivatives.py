@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.autograd.forward_ad import unpack_dual
 
-__all__ = ["graph_of_gradients", "only_backward"]
-
 
 def only_backward(*tensors: torch.Tensor | None) -> bool:
     """True if only ordinary backward differentiation tracks these tensors."""

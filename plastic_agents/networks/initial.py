@@ -7,8 +7,6 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["INITIALISATIONS", "initialise", "initialise_vector"]
-
 INITIALISATIONS = (
     "xavier", "gaussian", "two-peak", "log-normal", "sparse-xavier", "sparse-gaussian", "one-hot", "identity",
     "noisy-identity", "orthogonal",

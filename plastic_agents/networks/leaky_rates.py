@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["leaky_rates"]
-
 
 def leaky_rates(
     drive: torch.Tensor,

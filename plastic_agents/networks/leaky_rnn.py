@@ -13,8 +13,6 @@ from plastic_agents.networks.initial import INITIALISATIONS, initialise, initial
 from plastic_agents.networks.leaky_rates import leaky_rates
 from plastic_envs.arguments import Range, Size, Words, checked
 
-__all__ = ["LeakyRNN", "LeakyState"]
-
 
 class LeakyState(NamedTuple):
     """State of `LeakyRNN`.

@@ -11,8 +11,6 @@ from plastic_agents.networks.initial import initialise, initialise_vector
 from plastic_agents.networks.leaky_rnn import LeakyState
 from plastic_envs.arguments import Size, checked
 
-__all__ = ["PublishedGRU"]
-
 
 class PublishedGRU(Network[LeakyState]):
     """Gated units h <- (1 - z) c + z h, y = W_out h; zeros at the start.

@@ -10,8 +10,6 @@ from torch import nn
 from plastic_agents.networks.base import Network, in_stretches, published_decoder, recall
 from plastic_envs.arguments import Range, Size, check_size, checked
 
-__all__ = ["RecurrentState", "TorchRecurrent"]
-
 _LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 

@@ -11,8 +11,6 @@ from torch.nn import functional
 from plastic_agents.networks.base import Network, published_decoder, recall
 from plastic_envs.arguments import Range, Size, check_size, checked
 
-__all__ = ["CausalTransformer", "TransformerState"]
-
 
 class TransformerState(NamedTuple):
     """State of `CausalTransformer`: keys and values of the last C - 1 steps, the latest last.

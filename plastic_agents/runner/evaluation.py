@@ -15,8 +15,6 @@ from plastic_agents.agent import Agent
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
 
-__all__ = ["Played", "evaluate", "named_generator", "normalised", "play", "torch_generator"]
-
 # Numbers of a sampled episode's score that a 95 % interval of its mean spans to either side.
 _Z_95 = 1.96
 

@@ -28,8 +28,6 @@ from torch.utils.tensorboard.summary import hparams
 from plastic_agents.runner.cli import Mistake, one_line
 from plastic_agents.runner.config import RunConfig, flat, to_dict
 
-__all__ = ["EventWriter", "Tracker", "write_images", "write_outcome"]
-
 _PROJECT = "plastic-gym"
 
 

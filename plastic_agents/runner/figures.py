@@ -23,8 +23,6 @@ from plastic_agents.registry import AGENTS
 from plastic_agents.runner.history import Curve
 from plastic_agents.runner.results import Results, best_first, by_agent, number
 
-__all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "styled", "training_curves"]
-
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000",
     "#882255", "#44AA99", "#999933", "#AA4499", "#661100",

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from plastic_agents.files import in_place_of, read_npz
 
-__all__ = ["Curve", "History", "read_arrays", "write_arrays"]
-
 
 class Curve(NamedTuple):
     """One figure over training.

@@ -26,8 +26,6 @@ from plastic_agents.runner.results import Results, best_first, number
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.task_reports import experiment_of
 
-__all__ = ["Drawing", "draw", "html_report", "pdf_report", "present"]
-
 _LOG = logging.getLogger(__name__)
 
 _TEMPLATE = Path(__file__).with_name("templates") / "report.html"
@@ -148,8 +146,8 @@ def html_report(
         figures=[
             {"name": d.name, "caption": d.caption, "data": base64.b64encode(d.png).decode()} for d in drawings
         ],
-        metrics=[(name, shown(value)) for name, value in run.metrics.items()],
-        settings=[(name, shown(value)) for name, value in flat(to_dict(run.config)).items()],
+        metrics=[(name, as_words(value)) for name, value in run.metrics.items()],
+        settings=[(name, as_words(value)) for name, value in flat(to_dict(run.config)).items()],
         version=plastic_envs.__version__,
     )
 
@@ -168,12 +166,12 @@ def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: 
         for drawing in drawings:
             pages.savefig(drawing.figure)
         for heading, items in (("Metrics", run.metrics), ("Settings", flat(to_dict(run.config)))):
-            lines = [f"{name:<54}{shown(value):>24}" for name, value in items.items()]
+            lines = [f"{name:<54}{as_words(value):>24}" for name, value in items.items()]
             for start in range(0, len(lines), _ROWS_PER_PAGE):
                 pages.savefig(_text_page(heading, lines[start : start + _ROWS_PER_PAGE]))
 
 
-def shown(value: Any) -> str:
+def as_words(value: Any) -> str:
     """A metric or setting as a person reads it."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
@@ -217,7 +215,7 @@ def _comparison(run: Results, siblings: Sequence[Results]) -> list[dict[str, Any
         {
             "agent": r.config.agent,
             "seed": r.config.seed,
-            "cells": [shown(r.metrics[name]) for name in _COMPARED.values()],
+            "cells": [as_words(r.metrics[name]) for name in _COMPARED.values()],
             "this": r is run,
         }
         for r in ordered

@@ -15,8 +15,6 @@ from plastic_agents.runner.config import RunConfig, from_file
 from plastic_agents.runner.history import Curve, read_arrays
 from plastic_agents.runner.rundir import RunDirectory
 
-__all__ = ["Results", "best_first", "by_agent", "number", "stacked"]
-
 _NEEDED = (
     *("score", "chance", "oracle", "normalized_score", "updates", "train_seconds", "params_slow"),
     *("params_fast", "score_name", "eval_episodes"),

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TWO_PI", "circular_distance", "evenly_spaced", "nearest_direction", "opposite"]
-
 TWO_PI = 2.0 * np.pi
 
 

@@ -14,8 +14,6 @@ from plastic_envs.cognitive.settings import CognitiveSettings
 from plastic_envs.episodes import Field
 from plastic_envs.streams import RowStreams
 
-__all__ = ["LARGEST_NOISE", "TOLERANCE", "OutputCode", "StimulusCode", "add_noise", "observation_fields"]
-
 TUNING_WIDTH = np.pi / 8  # standard deviation of a ring unit's tuning curve
 TUNING_PEAK = 0.8
 TOLERANCE = 0.2 * np.pi  # a response closer than 36 degrees to the right one is right

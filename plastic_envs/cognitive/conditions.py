@@ -19,8 +19,6 @@ from plastic_envs.cognitive.stimuli import (
 )
 from plastic_envs.cognitive.tasks import EPOCHS, TEST_MS, CognitiveTask
 
-__all__ = ["condition_durations", "condition_stimuli", "num_conditions"]
-
 PSYCHOMETRIC_MATCH = np.pi / 36  # 5 degrees: in psychometric mode a test stimulus closer than that matches
 _LOCATIONS, _STRENGTHS, _CUED_LOCATIONS = 20, 5, 8  # sizes of the grid's factors
 

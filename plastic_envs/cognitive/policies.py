@@ -13,8 +13,6 @@ from plastic_envs.cognitive.coding import LARGEST_NOISE
 if TYPE_CHECKING:
     from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = ["BatteryObserver"]
-
 _SAME_ANGLE = (
     np.pi / 18
 )  # stimuli on a ring match if they are closer; those that do not are twice as far apart

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = ["plot_trial", "trial_frame", "trial_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 5.0), 100
 _INK, _FAINT, _PAPER = "#22303c", "#c3cad1", "white"
 _LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")

@@ -27,8 +27,6 @@ from plastic_envs.cognitive.stimuli import (
 from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.streams import RowStreams
 
-__all__ = ["TrialSampler", "Trials"]
-
 _TIMING = 0  # purpose of the streams of a timing seed
 
 _Floats = npt.NDArray[np.float64]
@@ -45,7 +43,7 @@ class Trials:
         direction: (B, K) number of the nearest direction.
         strengths: (B, K, M) in each modality.
         match: (B,) whether test and sample match; -1 where that is not asked.
-        chosen: (B,) number of the stimulus that decides the response; -1 where none is called for.
+        choice: (B,) number of the stimulus that decides the response; -1 where none is called for.
         response: (B,) location of the response in [0, 2 pi); -1 where none is called for.
         response_direction: (B,) number of the nearest direction; -1 where none is called for.
         tie: (B,) whether the strengths that decide are equal, so that nothing is right.
@@ -57,7 +55,7 @@ class Trials:
     direction: npt.NDArray[np.int64]
     strengths: _Floats
     match: npt.NDArray[np.int64]
-    chosen: npt.NDArray[np.int64]
+    choice: npt.NDArray[np.int64]
     response: _Floats
     response_direction: npt.NDArray[np.int64]
     tie: npt.NDArray[np.bool_]
@@ -164,7 +162,7 @@ class TrialSampler:
         if not len(listed):
             return 0.0
         trials = self.conditions(np.full(len(listed), component), listed)
-        return float((trials.chosen < 0).mean())
+        return float((trials.choice < 0).mean())
 
     # ---- timing ------------------------------------------------------------------------------------
 
@@ -235,7 +233,7 @@ class TrialSampler:
             direction=direction,
             strengths=stimuli.strengths,
             match=match,
-            chosen=choice,
+            choice=choice,
             response=np.where(answers, response, -1.0),
             response_direction=np.where(answers, response_direction, -1),
             tie=stronger & (np.abs(total[:, 0] - total[:, 1]) < 1e-9),

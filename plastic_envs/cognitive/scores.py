@@ -11,8 +11,6 @@ from plastic_envs.cognitive.coding import TOLERANCE, OutputCode
 from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.episodes import Episodes
 
-__all__ = ["angle_steps", "rule_right", "trial_figures"]
-
 GO1 = EPOCHS.index("go1")
 
 

@@ -15,20 +15,6 @@ from plastic_envs.cognitive.angles import TWO_PI, opposite
 from plastic_envs.cognitive.settings import CognitiveSettings
 from plastic_envs.cognitive.tasks import CATEGORY_ANGLES, CognitiveTask
 
-__all__ = [
-    "COMPONENT",
-    "DURATIONS",
-    "MODALITY",
-    "NOT_ASKED",
-    "NUM_COLUMNS",
-    "THETA",
-    "Stimuli",
-    "attended_only",
-    "no_strengths",
-    "random_stimuli",
-    "unit_strengths",
-]
-
 MAX_STIMULI = 3  # of any task
 LEAST_NONMATCH = np.pi / 9  # a test stimulus that does not match is at least so far from the sample
 NOT_ASKED = -1  # `Stimuli.match` where the task has no match

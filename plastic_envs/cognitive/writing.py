@@ -20,8 +20,6 @@ from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.episodes import Episodes
 from plastic_envs.streams import RowStreams
 
-__all__ = ["COST_AFTER", "COST_BEFORE", "TrialWriter"]
-
 GO1 = EPOCHS.index("go1")
 COST_BEFORE, COST_AFTER = 1.0, 5.0  # of a step before the response is called for, and after
 _SCORED, _PAD, _NUM_SEGMENTS = GO1 + 1, GO1 + 2, GO1 + 3
@@ -77,7 +75,7 @@ class TrialWriter:
         if self.settings.noise:
             add_noise(observations, trials.lengths, self.settings.noise_std, noise)
         fixates = np.ones((batch, _NUM_SEGMENTS), dtype=bool)
-        fixates[:, GO1:_PAD] = (trials.chosen < 0)[:, None]
+        fixates[:, GO1:_PAD] = (trials.choice < 0)[:, None]
         targets = self._targets(trials, fixates)
         location = np.where(fixates, -1.0, trials.response[:, None]).astype(np.float32)
         weights = np.zeros((steps, batch), dtype=np.float32)
@@ -138,7 +136,7 @@ class TrialWriter:
 
     def _targets(self, trials: Trials, fixates: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
         """Targets in each segment, (B, segments) or (B, segments, outputs)."""
-        row, choice = np.arange(len(trials.component)), np.maximum(trials.chosen, 0)
+        row, choice = np.arange(len(trials.component)), np.maximum(trials.choice, 0)
         length = np.where(self._strength_counts[trials.component], trials.strengths[row, choice].max(-1), 1.0)
         targets = self.outputs.targets(
             fixates, trials.response[:, None], trials.response_direction[:, None], length[:, None]
@@ -151,7 +149,7 @@ class TrialWriter:
         if self.outputs.is_discrete:
             # What the rule says of every action in the last step, for rewards.
             right = circular_distance(trials.response[:, None], self._angles) < TOLERANCE
-            withhold = (trials.chosen < 0)[:, None]
+            withhold = (trials.choice < 0)[:, None]
             facts["right_actions"] = np.concatenate((withhold, right & ~withhold), axis=1)
         absent = np.arange(trials.theta.shape[1]) >= self._num_shown[trials.component, None]
         return {
@@ -162,8 +160,8 @@ class TrialWriter:
             "modality": np.where(absent, -1, trials.strengths.argmax(-1)),
             "match": trials.match,
             "epoch_starts": trials.starts,
-            "withhold": trials.chosen < 0,
-            "chosen": trials.chosen,
+            "withhold": trials.choice < 0,
+            "chosen": trials.choice,
             "response_angle": trials.response,
             "response_direction": trials.response_direction,
             "tie": trials.tie,

@@ -33,8 +33,6 @@ import numpy.typing as npt
 
 from plastic_envs.graph.tables import TransitionTable
 
-__all__ = ["MAX_NODES", "Questions", "ideal_observer", "next_node_posterior", "unknown_keys"]
-
 MAX_NODES = 64
 """The sampler keeps the neighbours of a node as the bits of one 64-bit number."""
 

@@ -16,16 +16,6 @@ import numpy.typing as npt
 
 from plastic_envs.streams import RowStreams
 
-__all__ = [
-    "MAX_LABELS",
-    "EdgeLists",
-    "LabelSets",
-    "bit_index",
-    "label_by_repair",
-    "label_greedily",
-    "nth_set_bit",
-]
-
 MAX_LABELS = 64  # bits of a mask
 
 UInt64Array = npt.NDArray[np.uint64]

@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from plastic_envs.graph.moves import NEW, REVERSE, SEEN
 
-__all__ = ["accuracy_by_kind", "action_counts", "check_constraints", "triplet_overlap", "triplets"]
-
 _KIND_NAMES = {SEEN: "seen", REVERSE: "reverse", NEW: "new"}
 
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from plastic_envs.graph.labelling import EdgeLists, LabelSets, bit_index, nth_set_bit
 from plastic_envs.streams import RowStreams
 
-__all__ = ["NEW", "NOT_ASKED", "REVERSE", "SEEN", "Walk", "key_kinds", "neighbour_table", "random_walk"]
-
 # Kinds of key (node, label): the transition was walked before, only its reverse was, neither, or nothing is
 # asked.
 SEEN, REVERSE, NEW, NOT_ASKED = 0, 1, 2, -1

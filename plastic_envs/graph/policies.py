@@ -11,8 +11,6 @@ import numpy.typing as npt
 from plastic_envs.graph.tables import TransitionTable
 from plastic_envs.task import Task
 
-__all__ = ["ExplorerPolicy", "TablePolicy"]
-
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["graph_frame", "graph_layout", "graph_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 4.8), 100
 _INK, _FAINT_INK, _PAPER = "#22303c", "#8a949c", "#ffffff"
 _UNSEEN, _SEEN, _CURRENT = "#b9c2ca", "#2f5d8a", "#f2a33a"

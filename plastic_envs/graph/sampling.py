@@ -6,20 +6,17 @@ candidates. Here the same law is reached faster, and every step is one NumPy ope
 all rows:
 
 1. The number of edges m is drawn from the binomial law cut to n - 1 <= m <= n D / 2 (D the degree bound). A
-candidate outside
-   can be neither connected nor within the bound, so it would have been rejected: leaving it out changes how
-   often one rejects, not the law of what is accepted. Given m, G(n, p) is uniform over the m-subsets of the
-   pairs.
+   candidate outside these bounds is never connected or never within the degree bound, so it would have been
+   rejected: without it fewer candidates are rejected, and the law of the accepted ones stays the same. Given
+   m, G(n, p) is uniform over the m-subsets of the pairs.
 2. The subset is drawn by Floyd's algorithm (Bentley and Floyd, "A sample of brilliance", CACM 30, 1987): m
-draws, no
-   permutation of all pairs. Graphs are rows of adjacency bit masks.
+   draws, no permutation of all pairs. Graphs are rows of adjacency bit masks.
 3. Candidates are dropped as soon as some degree is too large (degrees only grow), then when a node is
-isolated, then when
-   spreading from node 0 along the masks does not reach all nodes.
-4. What is left is labelled (`plastic_envs.graph.labelling`); a failed labelling rejects the graph.
+   isolated, then when not all nodes are reached from node 0 along the masks.
+4. The rest is labelled (`plastic_envs.graph.labelling`); a failed labelling rejects the graph.
 
-All tests of one candidate use random numbers of that candidate alone: attempt a of row b draws from
-child a of stream b, and a row keeps its first accepted attempt. So the accepted graph has the published law
+All tests of one candidate use random numbers of that candidate alone: attempt a of row b draws from child a
+of stream b, and a row keeps its first accepted attempt. So the accepted graph has the published law
 (rejection sampling), and it depends neither on the other rows nor on how many attempts are made at a time.
 """
 
@@ -37,8 +34,6 @@ import numpy.typing as npt
 from plastic_envs.arguments import Range, Seed, Words, checked
 from plastic_envs.graph.labelling import MAX_LABELS, EdgeLists, LabelSets, label_by_repair, label_greedily
 from plastic_envs.streams import RowStreams
-
-__all__ = ["LABELLINGS", "MAX_ATTEMPTS", "SPLITS", "GraphGenerator", "GraphSampler"]
 
 LABELLINGS = ("standard", "disjoint")
 SPLITS = ("train", "validation", "test")

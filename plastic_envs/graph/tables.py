@@ -12,8 +12,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GUESSES", "TransitionTable", "table_rates"]
-
 GUESSES = ("not_neighbour", "not_carrier", "unvisited")
 """The guesses for an unknown key, each narrower than the one before (see `TransitionTable.guesses`)."""
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from plastic_envs.sensorimotor.association import SensorimotorAssociation
     from plastic_envs.sensorimotor.block import SensorimotorBlock
 
-__all__ = ["ImageMemory", "ProblemSolver"]
-
 
 class ImageMemory:
     """Fixates while the fixation input is on; then makes the choice of the image seen last.

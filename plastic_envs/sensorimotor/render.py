@@ -15,8 +15,6 @@ from plastic_envs.sensorimotor.trial import DELAY, GRACE, RESPONSE, SAMPLE, Sens
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["trials_frame", "trials_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 4.2), 100
 _INK, _FAINT, _PAPER, _FIXATION = "#22303c", "#c3cad1", "#f2f4f6", "#9aa5b1"
 _CHOICES = ("#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")

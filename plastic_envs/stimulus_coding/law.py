@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["StimulusLaw", "wrapped"]
-
 _HARMONICS = 32  # of the density; concentrations of a few need some ten
 _TABLE = 4097  # points of the inverse distribution function, on half a circle
 

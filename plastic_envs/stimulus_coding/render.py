@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from plastic_envs.stimulus_coding.task import StimulusCoding
 
-__all__ = ["stimulus_frame", "stimulus_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 3.6), 100
 _INK, _FAINT, _STIMULUS, _ANSWER = "#22303c", "#c3cad1", "#0072B2", "#D55E00"
 _TRAIL = 500  # last answers that are shown

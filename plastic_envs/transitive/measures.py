@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["share_by", "share_by_distance", "share_by_item", "share_by_pair", "transitive_closure_scores"]
-
 Ints = npt.NDArray[np.integer]
 Values = npt.NDArray[np.bool_ | np.float64]
 

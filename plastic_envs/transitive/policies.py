@@ -9,8 +9,6 @@ from plastic_envs.streams import RowStreams
 from plastic_envs.task import Task
 from plastic_envs.transitive.measures import add_relation
 
-__all__ = ["ReasonerPolicy"]
-
 _NOTHING = -1
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["item_name", "trial_frame", "trial_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 4.8), 100
 _INK, _FAINT_INK, _PAPER, _OPEN = "#22303c", "#8a949c", "#ffffff", "#c9d0d6"
 _PLUS, _MINUS, _CURRENT, _TEST, _RULE = "#2f5d8a", "#dfe8f1", "#f2a33a", "#fdf3e3", "#eef1f3"

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from plastic_envs.streams import RowStreams
 from plastic_envs.transitive.schedules import Block, Layout
 
-__all__ = ["PairSampler", "draw_one_hot_items", "draw_random_items"]
-
 _CANDIDATES = 32  # vectors drawn at a time; one draw nearly always holds eight that differ enough
 _MAX_CANDIDATES = 10_000
 _ORDER = 1  # purpose of a stream; candidates have those from 2 on

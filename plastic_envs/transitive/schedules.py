@@ -18,8 +18,6 @@ import numpy.typing as npt
 
 from plastic_envs.arguments import Range, Words, check_argument, check_fields, unknown_names
 
-__all__ = ["SCHEDULES", "Block", "Layout", "Schedule", "make_schedule"]
-
 Pair = tuple[int, int]
 PAIR_SETS = ("neighbours", "non-neighbours", "all")
 DRAWS = ("uniform", "in_turn")

@@ -38,8 +38,6 @@ from plastic_agents.analysis.task_variance import PROBED_EPOCHS
 from plastic_agents.networks.mpn.network import MPN
 from plastic_agents.runner.results import Results
 
-__all__ = ["PAIRS", "PUBLISHED", "STUDY", "membership"]
-
 # ---- the runs: all settings are here -------------------------------------------------------------------
 
 _UPDATES = 25_000  # some 15 CPU minutes of a multi-plasticity network of 100 units

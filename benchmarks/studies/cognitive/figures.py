@@ -26,27 +26,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = [
-    "accuracy_by_task",
-    "battery",
-    "co_membership_maps",
-    "co_membership_tables",
-    "eigenvalues",
-    "followed",
-    "fractions",
-    "learning",
-    "learning_here",
-    "lesion_matrices",
-    "pruning",
-    "responses",
-    "row_labels",
-    "shift",
-    "silhouettes",
-    "states",
-    "subspaces",
-    "variance_maps",
-]
-
 _SETS = {
     "stimulus": "Stimulus on",
     "delay": "From the delay's end",

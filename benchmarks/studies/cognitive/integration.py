@@ -36,8 +36,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.episodes import Episodes
 
-__all__ = ["STUDY", "between"]
-
 _SEQUENCES = 100  # test sequences whose states are measured
 _GOAL = 0.98
 _SEEDS = (0, 1, 2)

@@ -31,26 +31,6 @@ from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.cognitive.tasks import EPOCHS, TASKS
 from plastic_envs.episodes import Episodes
 
-__all__ = [
-    "REPRESENTATIONS",
-    "Effort",
-    "accuracies",
-    "battery_of",
-    "clusters",
-    "network_of",
-    "outputs_of",
-    "packed",
-    "periods_of",
-    "representations_of",
-    "shared",
-    "shifts",
-    "state_variance",
-    "states",
-    "trials_of",
-    "unpacked",
-    "unpacked_shift",
-]
-
 Floats = npt.NDArray[np.float64]
 
 REPRESENTATIONS = ("inputs", "hidden", "modulation")

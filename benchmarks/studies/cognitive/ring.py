@@ -25,8 +25,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = ["COMPOSITIONS", "STUDY", "stand_ins"]
-
 _UPDATES = 50_000
 _SETTINGS: Settings = {
     "agent": "mpn",

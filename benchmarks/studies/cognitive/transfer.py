@@ -27,8 +27,6 @@ from plastic_agents.runner.evaluation import evaluate
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 
-__all__ = ["STUDY"]
-
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 _NEW, _SHARED = "delayanti", "delaygo"

@@ -15,21 +15,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, colour_of, styled
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.sensorimotor import counts_of
 
-__all__ = [
-    "CUMULATIVE",
-    "CURRENTS",
-    "FIELDS",
-    "IN_CONTEXT",
-    "LEARNING",
-    "PERTURBATION",
-    "cumulative",
-    "currents",
-    "fields",
-    "in_context",
-    "learning",
-    "perturbation",
-]
-
 LEARNING = (
     "Trials to criterion of problems 2, 3, ...: mean of 30 problems, thin for each network, thick for all; "
     "dashed: published fit of the ten-network mean. Right: by blocks of 50 problems (boxes: all networks "

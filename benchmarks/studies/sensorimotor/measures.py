@@ -21,8 +21,6 @@ from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.sensorimotor import counts_of
 from plastic_envs.task import Task
 
-__all__ = ["Effort", "Stored", "measure_perturbation", "measure_sequence"]
-
 _AT_ONCE = 10  # problems whose vector fields are held in memory
 
 

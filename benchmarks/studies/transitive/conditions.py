@@ -18,8 +18,6 @@ from plastic_agents.analysis.playing import Intervention
 from plastic_agents.networks.neuromodulated.rule import PlasticState
 from plastic_envs.transitive.schedules import FEEDBACK, Layout
 
-__all__ = ["CONDITIONS", "NUM_ITEMS", "NUM_TRAIN", "WITHHELD", "WITHHELD_TRIAL", "Condition"]
-
 NUM_ITEMS = 8
 NUM_TRAIN = 20
 _FEW = 400  # episodes where no trial can take the fast path

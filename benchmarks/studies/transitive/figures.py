@@ -22,8 +22,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.transitive import draw_distances, draw_pairs, draw_serial_positions
 
-__all__ = ["comparisons", "of_plastic", "toy_model"]
-
 _LETTERS = list(string.ascii_uppercase[:NUM_ITEMS])
 
 _SERIES = (("AD", "BD", "CD"), ("AE", "BE", "CE"), ("DF", "DG", "DH"), ("EF", "EG", "EH"))

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.studies.study import Arrays, Measured
 from benchmarks.studies.transitive.conditions import NUM_ITEMS, WITHHELD, WITHHELD_TRIAL
-from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, played, standard_task
+from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, passages_of, standard_task
 from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.recoding import cosines, fit_recoding, pair_by_item, reinstatement_effect
@@ -21,8 +21,6 @@ from plastic_agents.analysis.transitive import choices_of
 from plastic_agents.networks.neuromodulated.network import Neuromodulated
 from plastic_agents.runner.evaluation import torch_generator
 from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
-
-__all__ = ["step_by_step"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def _trial(agent: NetworkAgent, schedule: Any, trial: int, episodes: int, seed: 
     start = int(task.layout.starts[trial])
     steps = range(start - 1, start + task.steps_per_trial)
     axis, parts = rank_code.decision_axis(network), []
-    for passage in played(agent, task, episodes, seed, name, states_after=steps):
+    for passage in passages_of(agent, task, episodes, seed, name, states_after=steps):
         choices = choices_of(passage.episodes, passage.actions, task.layout)
         psi1 = rank_code.item_activity(network, task, passage.episodes.facts["items"])
         aligned = [

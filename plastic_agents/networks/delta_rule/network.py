@@ -3,14 +3,13 @@
 A step writes associations key -> value into fast weights by the delta rule and reads them back with a query.
 There are two ways to form keys:
 
-* **bound**: where the task names the fields of its observation that pose a question (`cue`) and the one that
-    answers it
-  (`outcome`), the key of a cue is the normalised elementwise product of one learned embedding per cue field,
-  and a value is the outcome's own one-hot pattern. Three more memories, plain Hebbian, are keyed by each cue
-  field alone and by a constant: they know "what was seen with this node", "with this label", "at all". The
-  read-out scores every candidate outcome by one small network, shared by all candidates, over what the four
-  memories say of it and whether it is part of the cue. It never sees the cue itself, so it cannot learn which
-  answers the training data favour.
+* **bound**: where the task names the fields of its observation that pose a question (`cue`) and the one
+  that answers it (`outcome`), the key of a cue is the normalised elementwise product of one learned
+  embedding per cue field, and a value is the outcome's own one-hot pattern. Three more memories, plain
+  Hebbian, are keyed by each cue field alone and by a constant: they store "seen with this node", "with this
+  label", "at all". The read-out scores every candidate outcome by one small network, shared by all
+  candidates, from the four reads for it and whether it is part of the cue. It never sees the cue itself, so
+  it cannot learn which answers the training data favour.
 * **free**: elsewhere keys, queries and values are read off a short window of whole observations, keys as the
   normalised product of two learned projections, and the read-out sees the window and what was read.
 """
@@ -27,8 +26,6 @@ from torch.nn import functional as F
 from plastic_agents.networks.base import Network, recall
 from plastic_agents.networks.delta_rule.rule import associate, associate_loop
 from plastic_envs.arguments import Range, Size, check_size, checked
-
-__all__ = ["Binding", "BoundFastWeights", "BoundState", "FreeFastWeights", "FreeState"]
 
 _NO_ANSWER = -20.0  # logit of an output that is no candidate outcome
 

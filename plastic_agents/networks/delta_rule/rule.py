@@ -23,8 +23,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["associate", "associate_loop"]
-
 
 def associate(
     keys: torch.Tensor,

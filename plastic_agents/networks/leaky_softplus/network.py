@@ -13,8 +13,6 @@ from plastic_agents.networks.leaky_softplus.rule import Dynamics, Weights, leaky
 from plastic_envs.arguments import Range, Size, checked
 from plastic_envs.streams import RowStreams
 
-__all__ = ["LeakySoftplus", "LeakySoftplusState"]
-
 _STEPS_AT_ONCE = 64  # whose noise is drawn together, to bound memory
 
 

@@ -27,20 +27,6 @@ from torch.nn import functional as F
 from plastic_agents.networks.compiling import compiled
 from plastic_agents.networks.leaky_rates import leaky_rates
 
-__all__ = [
-    "Costs",
-    "Dynamics",
-    "TrialResult",
-    "Weights",
-    "adam_step",
-    "layout",
-    "leaky_softplus",
-    "run_trial",
-    "simulate",
-    "top_singular_gradient",
-    "views",
-]
-
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -306,7 +292,7 @@ def run_trial(
     weights: Weights,
     inputs: FloatArray,
     targets: npt.NDArray[np.int64],
-    scored: FloatArray,
+    step_weights: FloatArray,
     xi: FloatArray | None,
     dynamics: Dynamics,
     costs: Costs,
@@ -318,7 +304,7 @@ def run_trial(
         weights: Of the network.
         inputs: (T, I).
         targets: (T,), -1: nothing is right.
-        scored: (T,), weight of each step in the loss.
+        step_weights: (T,), weight of each step in the loss.
         xi: Standard normal numbers (T, N); None: no noise.
         dynamics: Constants of the network.
         costs: What is added to the loss.
@@ -331,7 +317,7 @@ def run_trial(
     after = states[1:]
     outputs = after @ weights.readout + weights.readout_bias
     pull = np.empty_like(outputs)
-    loss = _cross_entropy(outputs, targets, scored, pull)
+    loss = _cross_entropy(outputs, targets, step_weights, pull)
     mean_square = float(np.vdot(after, after)) / after.size
     by_state = pull @ weights.readout.T
     by_state += (costs.rate * np.sign(mean_square - rate_target) * 2.0 / after.size) * after

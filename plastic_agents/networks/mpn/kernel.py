@@ -33,8 +33,6 @@ from plastic_agents.networks.activations import activation
 from plastic_agents.networks.compiling import compiled
 from plastic_agents.networks.derivatives import graph_of_gradients
 
-__all__ = ["ACTIVATIONS", "Settings", "plastic_layer"]
-
 ACTIVATIONS = {"linear": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "rectified-tanh": 4}
 """Activations whose slope follows from their value, and the numbers that the kernel knows them by."""
 

@@ -16,8 +16,6 @@ from plastic_agents.networks.initial import INITIALISATIONS, initialise, initial
 from plastic_agents.networks.mpn.rule import Rule, Synapses, run, run_loop, step
 from plastic_envs.arguments import Positive, Range, Size, Words, check_size, checked
 
-__all__ = ["MPN", "MPNLayer", "MPNState", "MPNStep"]
-
 Bound = Annotated[float, Range(infinite=True)]
 RateShape = Literal["scalar", "pre_vector", "post_vector", "matrix"]
 

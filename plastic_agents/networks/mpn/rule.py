@@ -26,8 +26,6 @@ from plastic_agents.networks.compiling import DISABLED
 from plastic_agents.networks.derivatives import only_backward
 from plastic_agents.networks.mpn import kernel
 
-__all__ = ["Rule", "Step", "Synapses", "fast_path_serves", "run", "run_loop", "step"]
-
 
 @dataclass(frozen=True)
 class Rule:

@@ -32,8 +32,6 @@ from numpy.polynomial import Chebyshev, Polynomial
 
 from plastic_agents.networks.derivatives import graph_of_gradients
 
-__all__ = ["TRIAL_STEPS", "ModulatedWeights", "TrialTape", "end_trace", "modulation", "odd_tanh_series"]
-
 TRIAL_STEPS = 4
 
 TrialsLoop = Callable[..., tuple[torch.Tensor, torch.Tensor]]

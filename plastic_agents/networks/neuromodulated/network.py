@@ -24,8 +24,6 @@ from plastic_agents.networks.neuromodulated.rule import (
 )
 from plastic_envs.arguments import Range, Size, checked
 
-__all__ = ["Neuromodulated", "NeuromodulatedStream", "published_weights"]
-
 
 class Neuromodulated(Network[PlasticState]):
     """A recurrent layer with Hebbian traces, written into its weights by a modulator that it makes itself.

@@ -17,8 +17,6 @@ from plastic_agents.networks.base import Network, published_decoder
 from plastic_agents.networks.normalised_hebb.rule import EPS, normalised_hebbian
 from plastic_envs.arguments import Range, Size, checked
 
-__all__ = ["PublishedPlastic", "PublishedState"]
-
 
 class PublishedState(NamedTuple):
     """State of `PublishedPlastic`.

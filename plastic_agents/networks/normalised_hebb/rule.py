@@ -30,8 +30,6 @@ import torch
 
 from plastic_agents.networks.derivatives import graph_of_gradients, only_backward
 
-__all__ = ["EPS", "normalised_hebbian", "normalised_hebbian_loop", "read", "write"]
-
 EPS = 1e-8
 """Smallest norm that a row is divided by (the published system's)."""
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from plastic_agents.networks.compiling import compiled
 from plastic_agents.networks.three_factor.rule import Constants
 
-__all__ = ["gradient_trial", "local_trial"]
-
 FloatArray = npt.NDArray[np.float64]
 _FROZEN, _COACTIVATION, _NOISE = 0, 1, 2
 

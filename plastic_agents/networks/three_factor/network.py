@@ -15,8 +15,6 @@ from plastic_agents.networks.three_factor.rule import Constants, Weights, initia
 from plastic_envs.arguments import Positive, Range, Size, checked
 from plastic_envs.streams import RowStreams
 
-__all__ = ["NoisyRateState", "NoisyRates", "RateReadout", "rate_step"]
-
 _STEPS_AT_ONCE = 4096  # whose noise is held in memory
 START_RATE = 0.1
 

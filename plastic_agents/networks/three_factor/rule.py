@@ -26,18 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "RULES",
-    "Constants",
-    "Trial",
-    "Weights",
-    "initial_weights",
-    "rate_curve",
-    "rate_curve_inverse",
-    "run_trial",
-    "run_trial_reference",
-]
-
 FloatArray = npt.NDArray[np.float64]
 
 RULES = ("three-factor", "decoder-only", "reward-independent", "node-perturbation", "exact-gradient")

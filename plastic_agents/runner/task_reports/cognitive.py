@@ -20,8 +20,6 @@ from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.episodes import Episodes
 from plastic_envs.rendering import pixels
 
-__all__ = ["by_task", "figures", "learning", "measure", "trials"]
-
 _OF_ONE_TASK = 4  # trials that are drawn, where there is one task; of several, one of each
 _COLUMNS = 3
 _DRAWN_DPI = 130

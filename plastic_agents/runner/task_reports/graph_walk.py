@@ -25,8 +25,6 @@ from plastic_envs.graph.moves import SEEN
 from plastic_envs.graph.tables import table_rates
 from plastic_envs.graph.walk import GraphWalk
 
-__all__ = ["figures", "long_walk", "measure", "over_boundaries"]
-
 LONG_WALK_STEPS = 2000
 WINDOW = 100  # predictions that a rolling accuracy is the mean of
 _NUM_LONG_WALKS = 4

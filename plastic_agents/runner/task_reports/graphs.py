@@ -21,8 +21,6 @@ from plastic_agents.runner.task_reports import plain
 from plastic_envs.graph.walk import GraphTask
 from plastic_envs.streams import RowStreams
 
-__all__ = ["example_graphs", "figures", "label_counts", "label_histograms", "measure"]
-
 _SPLITS = ("train", "test")
 _NUM_GRAPHS = 500  # per split, for the histograms
 _ROOM = 0.15  # between two labels of edges, in units of the layout (which spans -1 to 1)

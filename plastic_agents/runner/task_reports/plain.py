@@ -16,8 +16,6 @@ from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.evaluation import named_generator, torch_generator
 from plastic_agents.runner.results import Results
 
-__all__ = ["figures", "measure", "state_matrices"]
-
 _LARGEST = 1 << 18  # entries of a matrix that is still worth a picture
 
 

@@ -29,8 +29,6 @@ from plastic_agents.runner.task_reports import plain
 from plastic_envs.episodes import Episodes
 from plastic_envs.stimulus_coding.task import SETTLED_TIME, TILES, StimulusCoding, tuned_inputs
 
-__all__ = ["figures", "measure"]
-
 _HELD_TIME = 100.0  # time units per held angle
 _EPISODES_PER_TILE = 5
 _RECORD_EVERY = 20  # steps, as published

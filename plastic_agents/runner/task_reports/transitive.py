@@ -33,19 +33,6 @@ from plastic_agents.runner.results import Results, by_agent
 from plastic_agents.runner.task_reports import plain
 from plastic_envs.transitive.task import TransitiveInference
 
-__all__ = [
-    "distance_curves",
-    "draw_distances",
-    "draw_pairs",
-    "draw_serial_positions",
-    "figures",
-    "learning_curves",
-    "measure",
-    "pair_name",
-    "pair_table",
-    "serial_position",
-]
-
 _NUM_SPLITS = 10  # as published: 10 splits of 200 episodes
 
 
