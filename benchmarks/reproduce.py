@@ -53,7 +53,7 @@ def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) ->
 
     Args:
         planned: The group.
-        seed: Of the run.
+        seed: Seed of the run.
         root: The study's folder.
         retrain: Train also what could be taken from the shipped networks.
 

@@ -36,7 +36,7 @@ def ship(run: Path, name: str, folder: Path | None = None) -> Path:
 
     Args:
         run: Directory of a finished run.
-        name: What the network is to be called.
+        name: New name of the network.
         folder: Where to; by default that of the package.
 
     Returns:

@@ -19,7 +19,7 @@ def parse(description: str | None, repeats: int, size_numbers: int) -> argparse.
     Args:
         description: The script's docstring.
         repeats: Timed repeats of each way, by default.
-        size_numbers: How many numbers make up a size.
+        size_numbers: Numbers per size.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -31,7 +31,7 @@ class PlainGenerator:
         edge_prob: p.
         labelling: "disjoint" or "standard".
         split: "train" or "test".
-        seed: Of everything random.
+        seed: Seed of all random numbers.
     """
 
     num_nodes: int

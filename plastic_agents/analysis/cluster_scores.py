@@ -87,7 +87,7 @@ def shared_units(
     Args:
         clusters: Each synapse's cluster, (n,).
         groups: Its pre- or postsynaptic unit, or that unit's cluster, (n,).
-        rng: Of the shuffles.
+        rng: Generator of the shuffles.
         num_shuffles: Number of shuffles.
     """
     clusters, groups = (np.unique(x, return_inverse=True)[1] for x in (clusters, groups))

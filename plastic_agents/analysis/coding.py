@@ -23,7 +23,7 @@ class Moments(NamedTuple):
     Attributes:
         mean: (A, M).
         covariance: (A, M, M), divided by the number of samples.
-        samples: (A,), how many; without any, mean and covariance are NaN.
+        samples: (A,), numbers of samples; where 0, mean and covariance are NaN.
     """
 
     mean: FloatArray
@@ -101,8 +101,8 @@ def circular_density(samples: FloatArray, grid: FloatArray, bandwidth: float = 0
 
     Args:
         samples: (M,) angles in radians.
-        grid: (G,) where it is wanted.
-        bandwidth: Standard deviation of the (wrapped) Gaussian kernel, in radians.
+        grid: (G,) angles of the estimate.
+        bandwidth: Standard deviation of the wrapped Gaussian kernel, in radians.
 
     Returns:
         (G,), which integrates to 1.

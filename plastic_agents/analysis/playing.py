@@ -1,8 +1,8 @@
 """Let an agent play while its network is watched or interfered with.
 
-The network knows nothing of it: it is stepped through stretches of an episode, and between two stretches its
-state may be kept, or replaced by an edited one. Episodes are played in small batches that are handed out one
-after the other, so that thousands of them can be analysed without being held.
+The network itself is not changed: it is stepped through stretches of an episode, and between two stretches
+its state may be kept, or replaced by an edited one. Episodes are played in small batches that are handed out
+one after the other, so that thousands of them can be analysed without being held.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Passage:
     """A batch of episodes as they were played. T steps, B episodes, F features, A actions.
 
     Attributes:
-        task: Where the episodes come from.
-        episodes: As played.
+        task: The task of the episodes.
+        episodes: The episodes, as played.
         actions: (T, B).
         outputs: (T, B, A).
         features: (T, B, F), the activity that the readout sees.
@@ -79,12 +79,12 @@ def passages(
     """Let an agent play fresh episodes, a batch at a time, each from fresh memory.
 
     Args:
-        agent: Who plays, by drawing from its policy if that is what it learned.
-        task: What is played.
-        num_episodes: How many.
+        agent: The agent; it samples actions if it learned a stochastic policy.
+        task: The task.
+        num_episodes: Number of episodes.
         rng: Draws the episodes.
         generator: Draws random starts and choices; the same for every agent with the same number of actions.
-        intervention: What is done to the network.
+        intervention: Changes to the network.
         states_after: Steps after which the state is kept. Within a trial this costs time, not accuracy.
         batch_size: Episodes in a batch.
 
@@ -143,7 +143,7 @@ def _play(
 
 
 class _Stretches:
-    """A sequence cut where the state is looked at or replaced; each stretch is a `Stream` of its own."""
+    """A sequence cut where the state is stored or replaced; each stretch is a `Stream` of its own."""
 
     def __init__(
         self,

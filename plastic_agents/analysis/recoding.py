@@ -30,7 +30,7 @@ class Recoding:
     Attributes:
         items: u, (B, N, n), pattern of each item in each episode.
         written: q, (n,), pattern common to all.
-        mean_cosine: What the fit reached, of at most 1. The family of solutions that is wanted reaches 0.5.
+        mean_cosine: Mean cosine of the fit, at most 1. The family of solutions sought reaches 0.5.
         num_starts: Starts it took.
     """
 
@@ -75,9 +75,9 @@ def fit_recoding(
         plasticity: alpha, (n, n).
         axis: Decision axis, (n,).
         generator: Draws the starts, uniform in +-0.005.
-        num_steps: Adam's.
-        learning_rate: Adam's.
-        weight_decay: Adam's.
+        num_steps: Number of Adam's steps.
+        learning_rate: Learning rate of Adam.
+        weight_decay: Weight decay of Adam.
         wanted: Mean cosine that ends the search.
         max_starts: Starts at most.
     """
@@ -147,7 +147,7 @@ def reinstatement_effect(
         similarity: (K, N), of the activity at the response step with each item's pattern.
         change: (K, N), of the items' alignments from the step before to the delay step.
         answers: (K,), 1 for the first item, 0 or -1 for the second.
-        item: Which, usually one that was not shown.
+        item: Number of the item, usually one that was not shown.
 
     Returns:
         Correlation over presentations of (similarity times the sign of the answer) with the change, and the

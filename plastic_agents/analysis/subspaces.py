@@ -81,7 +81,7 @@ def subspaces(moments: Moments, num_decision: int = 4) -> Subspaces:
     without noise and problems 2-51, what figure 2 shows.
 
     Args:
-        moments: Of the trajectories.
+        moments: Moments of the trajectories.
         num_decision: k, directions of the decision subspace.
     """
     mean = (moments.total / moments.num_problems).reshape(-1, moments.total.shape[-1])
@@ -128,9 +128,9 @@ class Currents(NamedTuple):
     """Contributions to the currents of the outputs, each (P, K, T, O).
 
     Attributes:
-        mean_decision: Of what the images' trajectories have in common within D.
-        residual_decision: Of the rest within D.
-        stimulus: Of what lies outside of D.
+        mean_decision: By the mean trajectories over problems within D.
+        residual_decision: By the rest within D.
+        stimulus: By the part outside of D.
     """
 
     mean_decision: FloatArray

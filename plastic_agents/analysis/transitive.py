@@ -62,9 +62,9 @@ def choices_of(episodes: Episodes, actions: npt.NDArray[np.integer[Any]], layout
     """The choices of all trials of played episodes of transitive inference.
 
     Args:
-        episodes: As played.
+        episodes: The episodes, as played.
         actions: (T, B).
-        layout: Of the task they come from.
+        layout: Layout of the task.
     """
     response = layout.starts + RESPONSE
     first, second = (
@@ -194,10 +194,10 @@ class Solution:
 def classify_solution(
     table: Floats, lists: Lists, feedback_after_right: float, feedback_after_wrong: float
 ) -> Solution:
-    """Tell active from passive solutions by pairs that tell: an average over all across-list pairs does not.
+    """Classify a solution as active or passive by diagnostic pairs, not by the mean over across-list pairs.
 
     In a passive solution the linking pair itself is soon answered rightly, but its two items alone have
-    moved, so that pairs of one of them with the items near the other end at or below chance, and so do those
+    moved, so that pairs of one of them with the items near the other end stay at or below chance, as do those
     with its neighbours in its own list.
 
     Args:

@@ -74,7 +74,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start.
+            state: State before the first step.
             resets: (T, B) bool with at least one true entry, or None if there are no resets.
 
         Returns:
@@ -254,7 +254,7 @@ def in_stretches(
     Args:
         run: Maps inputs (S, B, I) and a state to something (S, B, ...) and the next state.
         inputs: (T, B, I).
-        state: Where to start.
+        state: State before the first step.
         resets: (T, B) bool; None: nowhere.
         fresh: A state whose activity is that of an episode's start.
         fast_weights: Names of the entries that are kept.

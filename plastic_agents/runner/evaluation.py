@@ -20,7 +20,7 @@ _Z_95 = 1.96
 
 
 def named_generator(seed: int, name: str) -> np.random.Generator:
-    """A generator of its own for every seed and purpose; a new purpose changes no other's numbers."""
+    """A generator for one seed and purpose; a new purpose changes no other generator's numbers."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),)))
 
 
@@ -34,8 +34,8 @@ class Played:
     """Episodes and what an agent did in them.
 
     Attributes:
-        task: Where they come from.
-        episodes: As played.
+        task: The task of the episodes.
+        episodes: The episodes, as played.
         actions: (T, B, ...).
     """
 
@@ -48,11 +48,11 @@ def play(agent: Agent, task: Task, num_episodes: int, seed: int, name: str) -> P
     """Let an agent play fresh episodes, the same ones for every agent with that seed and name.
 
     Args:
-        agent: Who plays; its memory is fresh in every episode.
-        task: What is played.
-        num_episodes: How many.
+        agent: The agent; its memory is fresh in every episode.
+        task: The task.
+        num_episodes: Number of episodes.
         seed: Seed of the run.
-        name: What it is for; names the stream of random numbers.
+        name: Purpose of the episodes; names the stream of random numbers.
     """
     episodes = task.sample(named_generator(seed, name), num_episodes)
     actions = agent.act_on(episodes, task, torch_generator(seed, f"{name}/agent"))
@@ -74,7 +74,7 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
     """Score an agent on a task's test split.
 
     Args:
-        agent: Who plays.
+        agent: The agent.
         task: The test split.
         num_episodes: Episodes to take the score over.
         seed: Seed of the run.
@@ -98,7 +98,7 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
         "score_high": own["score"] + margin,
         "chance": chance,
         "oracle": oracle,
-        # Undefined where the task cannot tell agents apart: no reason to lose what was trained.
+        # Undefined if chance equals the oracle; that must not lose a trained agent.
         "normalized_score": math.nan if oracle == chance else normalised(own["score"], chance, oracle),
     }
     metrics |= {name: value for name, value in own.items() if name != "score"}

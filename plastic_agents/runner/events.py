@@ -32,10 +32,10 @@ _PROJECT = "plastic-gym"
 
 
 class _TensorBoard(TensorBoardOutputFormat):
-    """Stable-Baselines3's writer, able to take up a run where it was left.
+    """Stable-Baselines3's writer, which can continue an earlier run's events.
 
     Args:
-        folder: Where the event file goes.
+        folder: Folder of the event file.
         first_step: What earlier event files in the folder hold from this step on is void (None: nothing is).
     """
 
@@ -178,7 +178,7 @@ class Tracker:
 
     @staticmethod
     def check(config: RunConfig) -> None:
-        """Make sure that the service can be reached by its package and key, before anything is written.
+        """Check the service's package and key before anything is written.
 
         Raises:
             Mistake: If its package is not installed, or there is no key for it.

@@ -1,4 +1,4 @@
-"""Figures that every task has.
+"""Figures of every task.
 
 Each function takes results and gives a `matplotlib.figure.Figure`; pyplot is not used. Colours are Okabe and
 Ito's, which people with any common colour vision can tell apart; an agent keeps its colour in all figures.

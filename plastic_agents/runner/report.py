@@ -61,7 +61,7 @@ class Drawing:
 
 
 def present(directory: RunDirectory, figures: bool = True, report: bool = True) -> list[Path]:
-    """Draw a finished run's figures and write its report, from nothing but what is on disk.
+    """Draw a finished run's figures and write its report, from its files alone.
 
     Args:
         directory: The run; other finished runs on the same task are shown beside it.
@@ -78,7 +78,7 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
     for sibling in directory.siblings():
         try:
             others.append(Results.read(sibling))
-        except Mistake as error:  # another's trouble is no reason to lose this run's report
+        except Mistake as error:  # another run's damage must not cost this run its report
             num_unreadable += 1
             _LOG.warning("left out of the comparison: %s", error)
     siblings = [other for other in others if run.comparable(other)]
@@ -126,7 +126,7 @@ def html_report(
         run: The run.
         siblings: Runs to compare it with.
         drawings: Figures, put into the page.
-        num_left_out: Runs on the same environment that are not compared, as they changed the task's
+        num_left_out: Runs on the same environment that are not compared, since they changed the task's
             arguments.
         num_unreadable: Runs on the same environment whose files are missing, damaged or of another version.
     """
@@ -172,7 +172,7 @@ def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: 
 
 
 def as_words(value: Any) -> str:
-    """A metric or setting as a person reads it."""
+    """A metric or setting as readable text."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):

@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def best_first(score: float) -> tuple[bool, float]:
-    """A key that sorts scores from the best to the worst, and those that are undefined last."""
+    """Sorting key: scores from the best to the worst, undefined ones last."""
     return math.isnan(score), -score
 
 
@@ -43,7 +43,7 @@ class Results:
         metrics: metrics.json.
         curves: Training and evaluation figures by tag.
         arrays: What the task's experiment and the look at the fast weights stored.
-        path: Where the run lies.
+        path: Directory of the run.
     """
 
     config: RunConfig

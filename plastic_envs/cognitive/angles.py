@@ -1,4 +1,4 @@
-"""Angles in radians: how far apart they are, and which direction is the nearest."""
+"""Angles in radians: distances and nearest directions."""
 
 from __future__ import annotations
 

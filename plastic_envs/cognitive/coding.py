@@ -205,7 +205,7 @@ def add_noise(
         observations: (T, B, O).
         lengths: (B,) steps of each episode.
         std: Standard deviation.
-        streams: B of them.
+        streams: B streams.
     """
     levels, size = _normal_levels(std), observations.shape[-1]
     # So many rows at a time that their random numbers stay in the processor's cache.

@@ -1,4 +1,4 @@
-"""Trials that are listed, not drawn: the published test grid, and psychometric conditions of one's own."""
+"""Trials from a list: the published test grid, and the user's own psychometric conditions."""
 
 from __future__ import annotations
 

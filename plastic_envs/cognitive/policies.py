@@ -1,4 +1,4 @@
-"""An observer that knows the tasks of the battery and answers from what it sees."""
+"""An observer that knows the battery's tasks and answers from the observations."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class BatteryObserver:
     """Reads the task off the rule input, averages what each stimulus shows, and does what the task asks.
 
     Without noise it is right wherever the inputs say what is right. With noise it averages over the time that
-    a stimulus is on, which is all there is to gain.
+    a stimulus is on.
 
     Args:
-        task: What is played.
+        task: The task.
     """
 
     def __init__(self, task: CognitiveBattery) -> None:

@@ -40,11 +40,11 @@ def plot_trial(
     """Draw a trial: inputs, target and outputs over time, epochs shaded.
 
     Args:
-        task: Where the episodes come from.
+        task: The task of the episodes.
         episodes: A batch.
-        row: Which of its trials.
+        row: Index of the trial.
         outputs: (T, B) choices or (T, B, outputs) of a network for the whole batch, if they are to be shown.
-        path: Where to save the picture, if at all.
+        path: File for the picture; None: not saved.
     """
     own = None if outputs is None else np.asarray(outputs)[: int(episodes.lengths[row]), row]
     figure = _figure(task, episodes, row, None, own)
@@ -56,12 +56,12 @@ def plot_trial(
 def trial_frame(
     task: CognitiveBattery, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
-    """A trial at a step: what is still to come is pale.
+    """A trial at a step: later steps are pale.
 
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which trial of it.
+        row: Index of the trial.
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
 
@@ -74,12 +74,12 @@ def trial_frame(
 def trial_text(
     task: CognitiveBattery, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> str:
-    """A trial at a step in a few lines: where, what is on, target and last action.
+    """A trial at a step in a few lines: time, inputs, target and last action.
 
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which trial of it.
+        row: Index of the trial.
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
     """
@@ -197,7 +197,7 @@ def _name_epochs(figure: Figure, starts: npt.NDArray[Any], length: int) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Beside the panel, where it hides nothing."""
+    """Put the legend beside the panel, where it hides nothing."""
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),

@@ -1,4 +1,4 @@
-"""Drawing trials of the cognitive battery: timing, locations, strengths, and what is right.
+"""Sampling of the cognitive battery's trials: timing, locations, strengths, right responses.
 
 Trials are drawn side by side for a whole batch. Everything that is random comes from one row of uniform
 numbers per trial, whose columns have fixed purposes; so a trial depends on its own stream only.
@@ -70,7 +70,7 @@ class TrialSampler:
     """Draws trials of some tasks.
 
     Args:
-        settings: What is drawn.
+        settings: Settings of the tasks.
     """
 
     def __init__(self, settings: CognitiveSettings) -> None:
@@ -116,7 +116,7 @@ class TrialSampler:
         """One trial per stream.
 
         Args:
-            streams: B of them.
+            streams: B streams.
             cumulative_shares: (C,) probability of this task or one before it; the last is 1.
         """
         u = streams.uniform(NUM_COLUMNS)
@@ -207,7 +207,7 @@ class TrialSampler:
     def _finished(
         self, component: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], stimuli: Stimuli
     ) -> Trials:
-        """Work out what is right."""
+        """Compute the right responses."""
         row = np.arange(len(component))
         theta, match = stimuli.theta[:, : self.settings.num_stimuli], stimuli.match
         total = (stimuli.strengths[:, :2] * self.attended[component, None]).sum(-1)

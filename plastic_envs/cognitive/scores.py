@@ -1,4 +1,4 @@
-"""Scoring trials of the cognitive battery by both published measures, and by two that they lack."""
+"""Scores of the cognitive battery's trials: both published measures, and two stricter ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rule_right(
     points nowhere, and is a wrong response.
 
     Args:
-        outputs: What answers mean.
+        outputs: Code of the answers.
         answers: The answers.
         should_fixate: (...).
         angle: (...) right response in radians, where one is called for.
@@ -71,7 +71,7 @@ def angle_steps(
 def trial_figures(
     outputs: OutputCode, episodes: Episodes, answers: npt.NDArray[Any], grace_steps: int
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Figures (B,) of every trial; NaN where a figure is not defined.
+    """Scores (B,) of every trial; NaN where a score is not defined.
 
     `trial`: right at the last step. `response`: right at every scored step of the response. `fixation`:
     share of the scored steps before the response in which it fixates. `angle_right`, `angle_steps`: numbers

@@ -1,6 +1,6 @@
-"""Drawing the stimuli of a trial: where they are, how strong they are, and whether they match.
+"""Sampling of a trial's stimuli: locations, strengths, and match or non-match.
 
-Every law takes the same row of uniform numbers per trial; its columns have fixed purposes.
+Every rule takes the same row of uniform numbers per trial; each column has one fixed purpose.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def random_stimuli(
     """Stimuli of trials whose tasks follow the same laws.
 
     Args:
-        settings: Of the battery.
+        settings: Settings of the battery.
         kind: One of the tasks with these laws.
         first: (b,) first attended modality of each trial's task.
         u: (b, columns) uniform numbers.

@@ -30,7 +30,7 @@ class TrialWriter:
     """Makes episodes of trials.
 
     Args:
-        settings: Of the task that the trials come from.
+        settings: Settings of the trials' task.
 
     Attributes:
         stimuli: The code of a modality.

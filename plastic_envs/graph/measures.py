@@ -79,8 +79,8 @@ def accuracy_by_kind(
 
     Args:
         correct: Whether each answer is right, any shape.
-        kinds: Kind of key of each step (see `plastic_envs.graph.moves`).
-        counts: Which steps count.
+        kinds: Kind of each step's key (see `plastic_envs.graph.moves`).
+        counts: Mask of the steps that count.
     """
     out = {}
     total = int(counts.sum())

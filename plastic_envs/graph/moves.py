@@ -1,4 +1,4 @@
-"""Walks on batches of labelled graphs, and what a walker knew before each move.
+"""Walks on batches of labelled graphs, and a walker's knowledge before each move.
 
 Arrays over moves have time first: (M, B), M the moves of all segments, B the episodes.
 """

@@ -1,4 +1,4 @@
-"""Agents for the graph tasks that learn nothing beforehand: a table that answers, and one that also explores.
+"""Agents for the graph tasks without training: a table that answers, and one that also explores.
 
 Both see observations only, and work on a whole batch of episodes at once (see `plastic_envs.task.Policy`).
 """

@@ -28,7 +28,7 @@ _DASHES = (0, (4, 3))
 
 @dataclass(frozen=True)
 class _Answer:
-    """The last question answered: key (node, label), what was said and what was right."""
+    """The last answered question: key (node, label), answer and target."""
 
     step: int
     node: int
@@ -77,7 +77,7 @@ class _Scene:
 
 
 def _scene(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> _Scene:
-    """Collect what a picture shows, from the observations up to `step` and the answers before it."""
+    """Collect the contents of a picture from the observations up to `step` and the answers before it."""
     length = int(episodes.lengths[row])
     last = min(step, length - 1)
     fields = {
@@ -138,14 +138,14 @@ def _decoded(one_hot: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 
 def graph_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-    """An episode at a step in four lines: where, what is shown or asked, the last answer, what is known.
+    """An episode at a step in four lines: time, observation, last answer, known transitions.
 
     Args:
         task: A graph task (fields "node", "action", "reached"; fact "labels"; step fact "segment").
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
-        actions: (step,) the actions taken so far. What is right is told only of steps answered.
+        actions: (step,) the actions taken so far. Targets appear only for answered steps.
     """
     scene = _scene(task, episodes, row, step, actions)
     where = f"step {scene.step}/{scene.length}  {scene.period}"
@@ -235,12 +235,12 @@ def graph_frame(
 
     Walked edges are solid, the others faint and dashed; the edge that the step is about is orange, and so is
     the node where the walker stands (or that is asked about). Nodes that have been visited are tinted. A
-    green or red ring and arrow show the last answer while it is news.
+    green or red ring and arrow show the last answer for one step.
 
     Args:
         task: A graph task (see `graph_text`).
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
 

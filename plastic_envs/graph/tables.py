@@ -1,4 +1,4 @@
-"""Look-up tables for walks on labelled graphs: what a walk determines, and what may be guessed.
+"""Look-up tables for walks on labelled graphs: known transitions, and guesses for the others.
 
 A key is a pair (node, label). A table that starts empty and stores every walked transition, and its reverse,
 answers all that a walk determines; the rest is guessing. `table_rates` scores a family of such

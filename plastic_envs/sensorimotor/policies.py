@@ -1,4 +1,4 @@
-"""An agent that knows, or finds out, which choice each image calls for."""
+"""Agents that know, or infer, the right choice of each image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ImageMemory:
     """Fixates while the fixation input is on; then makes the choice of the image seen last.
 
     Args:
-        task: What is played.
+        task: The task.
         images: The problem's images, (K, D).
     """
 
@@ -45,7 +45,7 @@ class ProblemSolver:
     is not; a choice that one image must have, no other has.
 
     Args:
-        task: What is played.
+        task: The task.
     """
 
     _ALIKE, _ORTHOGONAL = 0.999, 1e-3

@@ -34,7 +34,7 @@ class _Scene:
         number: Its number, the right choice.
         problem: Number of each trial's problem, (R,).
         images: Number of each trial's image, (R,).
-        actions: In the trial, (S,), -1 while not taken.
+        actions: Actions in the trial, (S,), -1 while not taken.
         targets: (S,).
         outcomes: 1 right, 0 wrong, -1 not over yet, (R,).
     """
@@ -100,12 +100,12 @@ def _headline(task: SensorimotorTask, scene: _Scene) -> str:
 def trials_text(
     task: SensorimotorTask, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> str:
-    """An episode at a step in four lines: where, the image, target and action, and the outcomes so far.
+    """An episode at a step in four lines: time, image, target and action, outcomes so far.
 
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
     """
@@ -137,7 +137,7 @@ def trials_frame(
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
 

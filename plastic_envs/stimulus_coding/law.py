@@ -1,4 +1,4 @@
-"""The law of an angle that drifts on the circle: at the start, in the end, and on the way."""
+"""The distribution of an angle that drifts on the circle: at the start, over time, and stationary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent for transitive inference that learns nothing beforehand: it remembers and concludes."""
+"""An agent for transitive inference without training: it remembers and infers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NOTHING = -1
 class ReasonerPolicy:
     """Keeps every answer that it was told and infers transitively: the task's `oracle` agent.
 
-    It sees observations only. Items are told apart by their looks and numbered as they turn up; what the
-    feedback step tells is added to a partial order of them; a pair whose order is open is guessed. It does
-    not use that pairs of a train block are neighbours.
+    It sees observations only. Items are recognised by their vectors and numbered in order of appearance; what
+    the feedback step tells is added to a partial order of them; a pair whose order is open is guessed. It
+    does not use that pairs of a train block are neighbours.
 
     Args:
         task: A task with the observation fields "first_item", "second_item", "go", "reward" and "answer".

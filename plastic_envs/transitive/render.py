@@ -81,7 +81,7 @@ def item_name(item: int) -> str:
 
 
 def _scene(episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> _Scene:
-    """Collect what is shown of a trial from the facts up to `step` and the answers before it."""
+    """Collect the contents of a picture from the facts up to `step` and the answers before it."""
     length = int(episodes.lengths[row])
     facts = {name: values[:length, row] for name, values in episodes.step_facts.items()}
     starts = np.flatnonzero(facts["trial_start"])
@@ -111,14 +111,14 @@ def _scene(episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -
 
 
 def trial_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-    """An episode at a step in four lines: where, the pair and what came of it, all answers so far, the score.
+    """An episode at a step in four lines: time, pair and outcome, all answers so far, score.
 
     Args:
-        task: Not used; an episode tells all.
+        task: Not used; the episode has all facts.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
-        actions: (step,) the actions taken so far. What is right is told only of trials answered.
+        actions: (step,) the actions taken so far. Targets appear only for answered trials.
     """
     scene = _scene(episodes, row, step, actions)
     pair = "no pair yet"
@@ -147,12 +147,12 @@ def trial_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt
 def trial_frame(
     task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
-    """Above, the steps of this trial: what is shown, chosen, fed back. Below, all trials so far.
+    """Above, the steps of this trial: stimulus, choice, feedback. Below, all trials so far.
 
     Args:
-        task: Not used; an episode tells all.
+        task: Not used; the episode has all facts.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
 

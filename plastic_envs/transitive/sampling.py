@@ -98,10 +98,10 @@ class PairSampler:
     """Draws the pairs of a schedule's trials.
 
     Args:
-        blocks: Of the schedule.
+        blocks: Blocks of the schedule.
         layout: Its steps and R trials.
         fewest: Smallest number of items an episode may have.
-        most: Largest.
+        most: Largest number.
 
     Raises:
         ValueError: If a block has nothing to show for one of these numbers.

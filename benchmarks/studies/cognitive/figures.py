@@ -72,7 +72,7 @@ def _panels(
         kinds: Names of the panels.
         array: Name of an array, `{}` standing for the kind; kinds without this array have no panel.
         width: Of a panel, in inches.
-        height: Of the figure.
+        height: Height of the figure.
         beside: Further width of the figure.
     """
     names = [kind for kind in kinds if array.format(kind) in run.arrays]
@@ -280,7 +280,7 @@ def co_membership_tables(
 
     Args:
         tables: By column of the figure ("published", a group), by representation, (pairs, epochs).
-        pairs: Of tasks.
+        pairs: Pairs of tasks.
     """
     figure = Figure(figsize=(1.8 + 3.6 * len(tables), 5.4), layout="constrained")
     panels = figure.subplots(len(REPRESENTATIONS), len(tables), squeeze=False, sharex=True, sharey=True)

@@ -71,7 +71,7 @@ class _Scored:
         network: The network.
         battery: Its tasks.
         count: Trials of each.
-        seed: Of the run.
+        seed: Seed of the run.
     """
 
     def __init__(self, network: MPN, battery: CognitiveBattery, count: int, seed: int) -> None:
@@ -100,7 +100,7 @@ def lesions(network: MPN, battery: CognitiveBattery, arrays: Arrays, seed: int, 
     Args:
         network: With one plastic layer.
         battery: Its tasks.
-        arrays: What `measures.state_variance` and `clusters` found.
+        arrays: Results of `measures.state_variance` and `clusters`.
         seed: Of the run; the trials are others than those the clusters were found on.
         effort: Trials, controls, clusters.
     """

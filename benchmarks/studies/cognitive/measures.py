@@ -55,7 +55,7 @@ class Effort:
         clusters: Clusters of units or synapses that are taken away one by one.
         pairs: Clusters of inputs, and as many of hidden units, that are also taken away two at a time.
         groups: G, groups of synapses before their tree (published: 100, 300, 1000).
-        repeats: Of the clustering with jittered entries.
+        repeats: Repeats of the clustering with jittered entries.
         synapses: Cluster synapses by column too.
     """
 
@@ -300,7 +300,7 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
     Args:
         arrays: With `variance/<representation>`.
         kinds: Representations.
-        seed: Of the run.
+        seed: Seed of the run.
         effort: Repeats, groups.
 
     Returns:
@@ -339,9 +339,9 @@ def shared(arrays: Arrays, shape: tuple[int, int], seed: int) -> dict[str, float
     """Synapses of one cluster that share a unit, or a cluster of units, in excess of shuffled synapses.
 
     Args:
-        arrays: What `clusters` found.
+        arrays: Results of `clusters`.
         shape: (N, E).
-        seed: Of the shuffles.
+        seed: Seed of the shuffles.
     """
     labels = arrays["clusters/modulation/columns/labels"][arrays["clusters/modulation/groups"]]
     post, pre = np.indices(shape).reshape(2, -1)

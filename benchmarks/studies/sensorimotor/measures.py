@@ -44,7 +44,7 @@ class Stored:
         run: Of a problem-sequence learner, with `snapshots`.
 
     Attributes:
-        leak: Of the network.
+        leak: Leak of the network.
         num_problems: P.
         ms_per_step: Duration of a step in published steps, by which vectors of the flow are divided.
     """

@@ -30,7 +30,7 @@ class Condition:
     Attributes:
         label: What it is, for tables.
         task: Arguments of `TransitiveInference` that differ from the standard test's.
-        episodes: How many are played.
+        episodes: Number of episodes.
         intervene: What is done to the network, given the layout of the episode; None: nothing. Needs a
             network with plastic weights and a modulator.
     """

@@ -38,7 +38,7 @@ class Effort:
     """Numbers of episodes and steps.
 
     Attributes:
-        share: Of each condition's episodes.
+        share: Share of each condition's episodes.
         representation: Episodes for modulator, rank code, components and decoding.
         withheld: Episodes of each withheld pair.
         recoding: Episodes of the fit, half of the standard test, half with D, E withheld.

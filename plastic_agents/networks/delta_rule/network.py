@@ -98,7 +98,7 @@ class BoundFastWeights(Network[BoundState]):
     Args:
         input_size: O, size of an observation.
         num_outputs: Number of logits; at least the outcome field's size n. Those beyond n are no candidates.
-        binding: Where the observation shows cue and outcome.
+        binding: Fields of cue and outcome in the observation.
         key_size: K, length of the keys. Look-ups are exact for up to about K stored cues.
         hidden_size: Width of the read-out shared by all candidates.
         path: "fast" (triangular solve) or "loop" (one write at a time); the same numbers within round-off.

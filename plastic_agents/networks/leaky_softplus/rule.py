@@ -91,7 +91,7 @@ class Costs(NamedTuple):
         input: Factor on the mean of W_in^2.
         readout: Factor on the mean of W_out^2.
         recurrent: Factor on the mean of the squares of the largest singular values of W_rec.
-        num_singular: How many of these.
+        num_singular: Number of these.
     """
 
     rate: float = 0.0005
@@ -272,7 +272,7 @@ def simulate(
     """Run a trial.
 
     Args:
-        weights: Of the network.
+        weights: Weights of the network.
         inputs: (T, I).
         xi: Standard normal numbers (T, N); None: no noise.
         dynamics: Its constants.
@@ -301,14 +301,14 @@ def run_trial(
     """A trial and the gradient of its total cost.
 
     Args:
-        weights: Of the network.
+        weights: Weights of the network.
         inputs: (T, I).
         targets: (T,), -1: nothing is right.
         step_weights: (T,), weight of each step in the loss.
         xi: Standard normal numbers (T, N); None: no noise.
         dynamics: Constants of the network.
-        costs: What is added to the loss.
-        rate_target: Of the mean of h^2.
+        costs: Costs added to the loss.
+        rate_target: Target of the mean of h^2.
 
     Returns:
         The result; its gradient is in the order of `layout`.

@@ -344,7 +344,7 @@ class MPN(Network[MPNState]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start.
+            state: State before the first step.
             resets: (T, B) bool, or None.
             lengths: (B,) int64, see `MPNLayer.forward`; None: all T.
         """

@@ -113,7 +113,7 @@ def step(
         x: (B, E).
         modulation: M that earlier steps left, (B, N, E).
         synapses: Slow parameters.
-        rule: How M acts and changes.
+        rule: M's effect and update.
         previous: h before, (B, N), for a layer with ordinary recurrence.
     """
     weight, bias, eta, decay, frozen, recurrent = synapses
@@ -199,7 +199,7 @@ def run(
         x: (T, B, E).
         modulation: M before the first step, (B, N, E), within the bounds.
         synapses: Slow parameters.
-        rule: How M acts and changes.
+        rule: M's effect and update.
         previous: h before the first step, (B, N), for a layer with ordinary recurrence; None: zeros.
         resets: (T, B) bool, where h is forgotten before the step; None: nowhere. M stays.
         lengths: (B,) int64, each from 1 to T: steps of each trial; None: all T. Beyond its length a trial's h

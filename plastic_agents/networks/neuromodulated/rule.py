@@ -144,7 +144,7 @@ def run(
 
     Args:
         drives: Input to the units, (T, B, n).
-        state: Where to start.
+        state: State before the first step.
         slow: The trained weights.
         resets: (T, B) bool, where activity and trace are put to zero before the step; None: nowhere.
         clip: Largest size of a plastic weight.

@@ -57,7 +57,7 @@ class PublishedPlastic(Network[PublishedState]):
         input_size: I, length of an observation.
         hidden_size: H.
         num_outputs: O.
-        cue: Where the fields that make up a cue lie in an observation.
+        cue: Slices of an observation that make up a cue.
         outcome: Where the outcome lies. In a chained task: the same as `cue[0]`.
         mode: Where the two mode bits lie, (1, 0) predict and (0, 1) acquire; with neither, a step does
             nothing. None: a step whose outcome field is not zero acquires, any other predicts; in a chained

@@ -357,7 +357,7 @@ class _Chunk:
         """Gradients of keys, values, queries and, if wanted, of the weights the chunk began with.
 
         Args:
-            reads: What `run` returned.
+            reads: Result of `run`.
             grad_reads: Its gradient.
             end: What `end` returned, (B, H, J).
             grad_end: Its gradient; None for zero.

@@ -70,7 +70,7 @@ class NoisyRates(Network[NoisyRateState]):
         substeps: Euler steps per step of the task.
         sigma: Noise, per square root of a time unit.
         start_bias: Initial value of b.
-        gain: Of the readout.
+        gain: Gain of the readout.
         logistic: Whether outputs are probabilities.
     """
 
@@ -210,7 +210,7 @@ def rate_step(
         rates: (B, N), clipped.
         drive: W r + U s + b, (B, N).
         kick: (B, N), standard normal.
-        constants: Of the network.
+        constants: Constants of the network.
     """
     scaled = rates / constants.beta
     leak = (scaled + torch.log(-torch.expm1(-scaled)) - constants.alpha) / constants.gamma

@@ -227,7 +227,7 @@ def run_trial(
         inputs: (T, I).
         targets: (T, K).
         noise: (T, N), standard normal.
-        constants: Of network and rule.
+        constants: Constants of network and rule.
         learn: Whether weights change.
         record_every: Steps between recorded outputs and rates; the first record is of step `record_every -
             1`.

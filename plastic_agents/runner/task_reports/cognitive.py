@@ -20,7 +20,7 @@ from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.episodes import Episodes
 from plastic_envs.rendering import pixels
 
-_OF_ONE_TASK = 4  # trials that are drawn, where there is one task; of several, one of each
+_OF_ONE_TASK = 4  # trials in the figure if there is one task; else one trial of each task
 _COLUMNS = 3
 _DRAWN_DPI = 130
 _MEASURES = {
@@ -39,7 +39,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     metrics, arrays = plain.measure(agent, config)
     battery = _battery(config)
     episodes = _trials(battery, config.seed)
-    # What a network says, not what it is taken for: outputs beyond the action space are no less telling.
+    # The network's own outputs, also those beyond the action space.
     arrays["trials/answers"] = agent.act_on(episodes, battery, torch_generator(config.seed, "trials/agent"))
     if battery.components:
         scores = []

@@ -1,7 +1,7 @@
 """Measurements and figures of the graph walk: accuracy along one long walk, and over changes of the graph.
 
-All agents are given the same walks, whatever the seed of their run, so that their curves can share an axis.
-State is kept over the whole walk, and nobody is told of a change of graph.
+All agents play the same walks, whatever the seed of their run, so that their curves can share an axis.
+State is kept over the whole walk, and a change of graph is not announced.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
 
 
 def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figure]]:
-    """Both curves, for all agents that have been run, then what all graph tasks show."""
+    """Both curves, for all agents that have been run, then the figures of all graph tasks."""
     own = []
     if "long_walk/hits" in run.arrays:
         own = [

@@ -1,4 +1,4 @@
-"""Measurements and figures of every task on labelled graphs: what the graphs of both splits look like."""
+"""Measurements and figures of every task on labelled graphs: the graphs of both splits."""
 
 from __future__ import annotations
 

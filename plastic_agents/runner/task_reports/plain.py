@@ -38,7 +38,7 @@ def state_matrices(
     """Every matrix in a network's state, before and after an episode; empty where there is none.
 
     Args:
-        agent: Who sees the observations.
+        agent: The agent that sees the observations.
         observations: (T, 1, O).
         generator: For random starts of the state.
     """

@@ -1,4 +1,4 @@
-"""Measurements and figures of the sensorimotor associations: how fast problem after problem is learned."""
+"""Measurements and figures of the sensorimotor associations: speed of learning, problem by problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements and figures of the drifting stimulus: how well, and how, each angle is coded.
+"""Measurements and figures of the drifting stimulus: error and code of each angle.
 
 Learning is off while this is measured: one held angle per episode, 100 time units each, of which the first 20
 are left out. Every agent is shown the same angles. `before` is the same agent with the weights that its seed
@@ -97,7 +97,7 @@ def _untrained(agent: Agent, config: RunConfig) -> Agent | None:
 
 
 def _record(agent: Agent, task: StimulusCoding) -> _Recorded:
-    """Show every tile equally often, settle, and record."""
+    """Show every tile equally often, wait until activity settles, and record."""
     steps = round(_HELD_TIME / task.dt)
     still = task.remake(split="test", num_steps=steps, hold_steps=steps, settle_steps=0)
     pool = still.remake(num_steps=1, hold_steps=1).sample(

@@ -39,7 +39,7 @@ _NUM_SPLITS = 10  # as published: 10 splits of 200 episodes
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """Choices in fresh episodes of the test split, in splits.
 
-    Metrics: `splits/end_anchor`, how much better pairs with an end item are than others of their distance.
+    Metrics: `splits/end_anchor`, accuracy of pairs with an end item minus that of others of their distance.
 
     Arrays: `splits/distance` (S, N - 1) and `splits/pairs` (S, N, N), accuracy in test trials;
     `splits/trials` (S, R), in all trials; `splits/oracle_distance` (N - 1,), the oracle's on the same trials;
