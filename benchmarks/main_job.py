@@ -1,8 +1,8 @@
-"""The main job: a network that has learned to learn graphs, beside two that show what it takes.
+"""The main job: a network that has learned to learn graphs, beside two baselines.
 
 Trains `plastic`, `plastic-published` and `rnn` on graphs with labels of the train set, and scores them on
 graphs with labels that no training graph could show (`PlasticGraph-disjoint-v0`). The figures and the report
-of each run show the three beside each other. What is finished is not done again, what was stopped goes on.
+of each run show the three side by side. Finished runs are not repeated, and stopped runs are resumed.
 
     python benchmarks/main_job.py
     python benchmarks/main_job.py --seed 1 --overwrite

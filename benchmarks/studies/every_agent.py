@@ -1,4 +1,4 @@
-"""Every agent on every system's main task, with a small budget: what kind of plasticity solves what.
+"""Every agent on every system's main task, with a small budget: kinds of plasticity by task.
 
 The scores compare across tasks as normalised scores: 0 is chance, 1 the task's oracle. Budgets are a minute
 or so of CPU time a run, the same settings for all agents that learn in the same way; a blank says that the

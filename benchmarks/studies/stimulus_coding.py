@@ -1,4 +1,4 @@
-"""Efficient codes by three-factor plasticity: the rule, what it must beat, and what bounds it.
+"""Efficient codes by three-factor plasticity: the rule, its controls, and its upper bounds.
 
 Published figures (estimation, one network): error over held angles 0.123, at the most frequent 0.084,
 opposite 0.21; training reward at the end -0.098; mean cosine of preferred angles 0.08 before and 0.20 after

@@ -1,4 +1,4 @@
-"""Studies as objects: planned runs, and a table and figures of what they show."""
+"""Studies as objects: planned runs, and a table and figures of their results."""
 
 from __future__ import annotations
 

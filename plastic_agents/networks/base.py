@@ -88,7 +88,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
 
         Returns:
@@ -110,7 +110,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
 
         Returns:
@@ -130,7 +130,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool; None: nowhere.
             lengths: (B,) int64, each from 1 to T, after how many steps a row is over; None: all T. Outputs
                 and features that come after, and the state of a row that is over, may be anything.
@@ -143,19 +143,19 @@ class Network(nn.Module, ABC, Generic[StateT]):
         """Begin a sequence whose inputs come one at a time, as they do from an environment; see `Stream`.
 
         Args:
-            state: Where to start; B rows.
+            state: State before the first step, B rows.
             resets: (T, B) bool for the whole of the sequence to come; None: nowhere.
             record: Whether `Stream.recorded` will be called.
         """
         return Stream(self, state, resets, record=record)
 
     def add_value_head(self) -> None:
-        """Make sure that there is a `value`: Linear(F -> 1), torch's initialisation."""
+        """Add the head `value`, Linear(F -> 1) with torch's initialisation, if there is none."""
         if self.value is None:
             self.value = nn.Linear(self.num_features, 1)
 
     def constrain(self) -> None:
-        """Put parameters back where they belong; learners call it after each step taken. Default: nothing."""
+        """Project parameters onto their allowed range; called after each update. Default: nothing."""
 
     def penalised_parameters(self) -> list[nn.Parameter]:
         """Parameters that a learner's `weight_penalty` applies to. Default: all trained matrices."""
@@ -195,15 +195,15 @@ class Recording(NamedTuple):
 
 
 class Stream(Generic[StateT]):
-    """A sequence that is fed step by step without gradients, and may be had whole with gradients afterwards.
+    """A sequence that is fed step by step without gradients, and can be repeated whole with gradients.
 
-    This is how a network is trained in a task that answers back: play first; then, as the actions taken are
-    constants of the gradient, differentiate the sequence that came of it. This plain form runs the network a
-    second time; a network that can reuse what the steps found overrides `Network.stream`.
+    So a network is trained in a closed-loop task: play first; then, as the actions taken are
+    constants of the gradient, differentiate the recorded sequence. This plain form runs the network a
+    second time; a network that can reuse the steps' results overrides `Network.stream`.
 
     Args:
         network: The network.
-        state: Where to start; B rows.
+        state: State before the first step, B rows.
         resets: (T, B) bool; None: nowhere.
         record: Whether `recorded` will be called, so that the inputs must be kept.
     """
@@ -249,7 +249,7 @@ def in_stretches(
     fresh: StateT,
     fast_weights: tuple[str, ...] = (),
 ) -> tuple[torch.Tensor, StateT]:
-    """Run something that knows no resets over the stretches between them.
+    """Run a function that has no resets over the stretches between them.
 
     Args:
         run: Maps inputs (S, B, I) and a state to something (S, B, ...) and the next state.
@@ -260,7 +260,7 @@ def in_stretches(
         fast_weights: Names of the entries that are kept.
 
     Returns:
-        What `run` gave for all steps, and the state after the last.
+        Results of `run` for all steps, and the state after the last.
     """
     if resets is None:
         return run(inputs, state)

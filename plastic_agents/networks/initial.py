@@ -1,4 +1,4 @@
-"""Ways to draw the first weights of a matrix, by name."""
+"""Initialisations of a weight matrix, by name."""
 
 from __future__ import annotations
 

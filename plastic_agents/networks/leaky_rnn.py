@@ -89,7 +89,7 @@ class LeakyRNN(Network[LeakyState]):
         return in_stretches(self._stretch, drive, state, resets, self.initial_state(inputs.shape[1]))
 
     def _stretch(self, drive: torch.Tensor, state: LeakyState) -> tuple[torch.Tensor, LeakyState]:
-        """Run where nothing is reset."""
+        """Run without resets."""
         f = activation_named(self.activation)
         activity = leaky_rates(drive, state.hidden, self.recurrent.T, 1.0 - self.retention, f)
         return activity, LeakyState(activity[-1])

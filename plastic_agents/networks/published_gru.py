@@ -74,7 +74,7 @@ class PublishedGRU(Network[LeakyState]):
         )
 
     def _stretch(self, drive: torch.Tensor, state: LeakyState) -> tuple[torch.Tensor, LeakyState]:
-        """Run where nothing is reset."""
+        """Run without resets."""
         f, h, activity = activation_named(self.activation), state.hidden, []
         to_gates, to_candidate = drive.split([2 * self.num_features, self.num_features], dim=-1)
         for gate, candidate in zip(to_gates, to_candidate, strict=True):

@@ -1,4 +1,4 @@
-"""Figures of the studies of cognitive tasks, drawn from what their runs have stored."""
+"""Figures of the studies of cognitive tasks, from their runs' stored results."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _panels(
         run: A run.
         kinds: Names of the panels.
         array: Name of an array, `{}` standing for the kind; kinds without this array have no panel.
-        width: Of a panel, in inches.
+        width: Width of a panel, in inches.
         height: Height of the figure.
         beside: Further width of the figure.
     """
@@ -109,7 +109,7 @@ def learning(groups: Groups, goals: Mapping[str, float], first: int = 0) -> Figu
 
 
 def learning_here(groups: Groups, caption: str, goals: Mapping[str, float], first: int) -> list[Drawn]:
-    """The figure `learning`, if any of the runs has curves to draw."""
+    """The figure `learning`, if any of the runs has curves."""
     if not have_curves(groups, "eval/accuracy_trial"):
         return []
     return [("learning", caption, learning(groups, goals, first))]

@@ -84,7 +84,7 @@ def _plan() -> list[Planned]:
 
 
 def _measure(group: str, agent: Agent, run: Results, effort: int) -> Measured:
-    """Dimension of activity and modulation, and what sets them apart, in test sequences."""
+    """Dimension of activity and modulation, and the variance between groups, in test sequences."""
     agent = network_agent(agent)
     task = agent.task.with_split("test")
     episodes = task.sample(np.random.default_rng(run.config.seed), effort)
@@ -133,7 +133,7 @@ def between(states: npt.NDArray[np.float32], groups: npt.NDArray[Any]) -> float:
 
 
 def _table(results: Groups) -> list[Row]:
-    """Accuracy, dimensions and variances, beside what was published."""
+    """Accuracy, dimensions and variances, beside the published figures."""
     rows: list[Row] = []
     for group, runs in results.items():
         title = f"{_TITLES[group]}: "

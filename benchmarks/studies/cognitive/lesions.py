@@ -165,7 +165,7 @@ def _labels(arrays: Arrays, shape: tuple[int, int], number: int) -> dict[str, np
 
 
 def _changed_bits(network: MPN, episodes: Episodes) -> int:
-    """Numbers among the outputs that are not the same once nothing is frozen and nothing taken away."""
+    """Number of output values that an empty lesion changes; it should be 0."""
     (layer,) = network.plastic
     same = lesioned(network, Lesion.nothing((layer.out_features, layer.in_features)))
     # `freeze` itself would drop a mask that holds nothing.

@@ -1,7 +1,7 @@
 """Measurements of the studies of many cognitive tasks: accuracy, variance by task-period, clusters.
 
 Every function takes a network and trials of its own, the same ones for all networks with that seed. States
-are looked at as they pass and not kept: all M of all trials would fill a hundred gigabytes.
+are reduced step by step and not stored: all M of all trials would fill a hundred gigabytes.
 
 Letters for shapes: T tasks, R task-periods, K directions, E embedding units, N hidden units.
 """
@@ -298,7 +298,7 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
     """Clusters of task-periods and of units or synapses by their normalised variance.
 
     Args:
-        arrays: With `variance/<representation>`.
+        arrays: Arrays with `variance/<representation>`.
         kinds: Representations.
         seed: Seed of the run.
         effort: Repeats, groups.
@@ -331,7 +331,7 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
 
 
 def _fewest(samples: int, published: int = 5) -> int:
-    """Smallest number of clusters that is tried: 2 where there are hardly more samples than the published."""
+    """Smallest number of clusters to try: 2 if there are hardly more samples than the published number."""
     return published if samples > 2 * published else 2
 
 
@@ -361,7 +361,7 @@ def packed(clustering: Clustering, prefix: str) -> Arrays:
 
 
 def unpacked(arrays: Arrays, prefix: str) -> Clustering:
-    """The clustering that `packed` made arrays of."""
+    """The clustering from the arrays of `packed`."""
     parts: dict[str, Any] = {f.name: arrays[f"{prefix}/{f.name}"] for f in fields(Clustering)}
     parts |= {"num_clusters": int(parts["num_clusters"]), "stability": float(parts["stability"])}
     return Clustering(**parts)

@@ -41,7 +41,7 @@ class Stored:
     """The weights of a run after every problem, and the problems.
 
     Args:
-        run: Of a problem-sequence learner, with `snapshots`.
+        run: Run of a problem-sequence learner, with `snapshots`.
 
     Attributes:
         leak: Leak of the network.

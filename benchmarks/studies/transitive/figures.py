@@ -1,4 +1,4 @@
-"""Figures of the transitive-inference study, drawn from what its runs have stored.
+"""Figures of the transitive-inference study, from its runs' stored results.
 
 Where there are several networks of a kind, lines are means over networks and bands or dots their spread,
 unless the caption names one.
@@ -48,7 +48,7 @@ def comparisons(results: Groups, names: Mapping[str, str]) -> list[Drawn]:
 
 
 def of_plastic(runs: Sequence[Results]) -> list[Drawn]:
-    """The plastic network's behaviour and what is inside of it."""
+    """The plastic network's behaviour and representations."""
     return [
         (
             "standard_test",

@@ -257,5 +257,5 @@ def _decoding_targets(
 
 
 def _mean(values: npt.NDArray[Any]) -> float:
-    """Mean, NaN of nothing."""
+    """Mean; NaN of an empty sequence."""
     return float(values.mean()) if values.size else float("nan")

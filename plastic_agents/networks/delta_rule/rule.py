@@ -10,8 +10,8 @@ and S fades by `decay` per time step. A read with query q returns S q.
 With inputs known in advance neither rule needs S inside the sequence: a read is a sum over earlier writes,
 and the corrections u of the delta rule solve one unit-triangular system,
 
-    (I + diag(b) (D * tril(K K^T, -1))) U = diag(b) (V - D_0 K S_0^T),     S_t = D_0 S_0 + sum_s D_ts u_s
-    k_s^T,
+    (I + diag(b) (D * tril(K K^T, -1))) U = diag(b) (V - D_0 K S_0^T),
+    S_t = D_0 S_0 + sum_s D_ts u_s k_s^T,
 
 with D the decay between two writes (Schlag, Irie & Schmidhuber, "Linear transformers are secretly fast weight
 programmers", ICML 2021, for the rule; the solve is the standard WY form of a product of rank-one

@@ -122,7 +122,7 @@ class LeakySoftplus(Network[LeakySoftplusState]):
     def _stretch(
         self, inputs: torch.Tensor, state: LeakySoftplusState
     ) -> tuple[torch.Tensor, LeakySoftplusState]:
-        """Run where nothing is reset."""
+        """Run without resets."""
         drive = inputs @ self.inputs + self.bias  # (T, B, N)
         noise = state.noise
         if self.dynamics.noise_spread > 0.0:

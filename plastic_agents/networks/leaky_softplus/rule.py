@@ -56,7 +56,7 @@ class Dynamics(NamedTuple):
     Attributes:
         leak: a, duration of a step in time constants.
         noise_keep: Share of the noise that is left after a step.
-        noise_spread: Standard deviation of what is added to it in a step.
+        noise_spread: Standard deviation of the noise added in a step.
     """
 
     leak: float
@@ -298,7 +298,7 @@ def run_trial(
     costs: Costs,
     rate_target: float,
 ) -> TrialResult:
-    """A trial and the gradient of its total cost.
+    """Run a trial and compute the gradient of its total cost.
 
     Args:
         weights: Weights of the network.
@@ -339,7 +339,7 @@ def adam_step(
     trained: npt.NDArray[np.bool_], number: int, rate: float, beta1: float, beta2: float,
     epsilon: float, longest: float,
 ) -> float:  # fmt: skip
-    """Clip the gradient of what is trained to a length, and take one step of Adam, in place.
+    """Clip the gradient of the trained weights by norm, and take one step of Adam, in place.
 
     The epsilon is outside the bias correction: w -= rate sqrt(1 - beta2^n) / (1 - beta1^n) m / (sqrt(v) +
     epsilon).

@@ -1,4 +1,4 @@
-"""The compiled form of a plastic layer, exact with a clip that acts; nowhere are all weights at all times.
+"""The compiled form of a plastic layer, exact with clipping; never stores all weights of all steps.
 
 Row i of a trial's modulation M depends on that trial's inputs x and on its own unit's activity h_i only. So
 the order is: trial, then a block of a few rows, then time, and the block's weights stay in the first-level
@@ -229,7 +229,7 @@ def _backward(
     by_h: FloatArray, by_end: FloatArray, by_x: FloatArray, by_drive: FloatArray, by_gain: FloatArray,
     by_eta: FloatArray, by_grid: FloatArray, by_decay: FloatArray, by_start: FloatArray,
 ) -> None:  # fmt: skip
-    """Gradients. An array without entries stands for one that is not wanted.
+    """Gradients. An empty array stands for a gradient that is not needed.
 
     Args:
         x: As in `_forward`; so are the arrays and numbers up to `kind`.
@@ -441,12 +441,12 @@ def plastic_layer(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a plastic layer; differentiable backward, by every tensor and any number of times.
 
-    Gradients of gradients are worked out by the plain loop.
+    Gradients of gradients are computed by the plain loop.
 
     Args:
-        x: What comes in, (T, B, E), float32 or float64, on the CPU.
-        drive: What the unchanging weights make of it, (T, B, N).
-        gain: What M is multiplied by, (N, E).
+        x: Inputs, (T, B, E), float32 or float64, on the CPU.
+        drive: Product of the slow weights and the inputs, plus bias, (T, B, N).
+        gain: Factor on M, (N, E).
         eta: (1 or N, 1 or E).
         decay: lambda, (1 or N, 1 or E).
         start: M before the first step, (B, N, E), within the bounds.

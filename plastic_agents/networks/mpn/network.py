@@ -21,7 +21,7 @@ RateShape = Literal["scalar", "pre_vector", "post_vector", "matrix"]
 
 
 class MPNLayer(nn.Module):
-    """A linear layer with an activation whose weights are modulated by what passes through it.
+    """A linear layer with an activation, whose weights are modulated by its inputs and activity.
 
     `h, modulation = MPNLayer(20, 100)(x)` maps x (T, B, 20) to h (T, B, 100); see
     `plastic_agents.networks.mpn.rule` for the rule. Passing `modulation` on continues the sequence.
@@ -183,7 +183,7 @@ class MPNLayer(nn.Module):
             modulation: M at the start, (B, N, E), within the bounds; None: zeros.
             previous: h before the first step, (B, N); counts with recurrence only. None: zeros.
             resets: (T, B) bool, where h is forgotten before the step. M stays.
-            lengths: (B,) int64, steps of each trial; None: all T. What comes after is 0, and M stays.
+            lengths: (B,) int64, steps of each trial; None: all T. Later steps are 0, and M stays.
 
         Returns:
             h (T, B, N) and M after the last step (B, N, E).
@@ -377,11 +377,11 @@ class MPN(Network[MPNState]):
 
     @torch.no_grad()
     def watch(self, inputs: torch.Tensor, state: MPNState | None = None) -> Iterator[list[MPNStep]]:
-        """Run step by step and show all that passes, for analyses that keep sums and not histories.
+        """Run step by step and yield every layer's quantities, for analyses that keep sums, not histories.
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None: the start of an episode.
+            state: State before the first step; None: the start of an episode.
 
         Yields:
             For each step, one `MPNStep` per plastic layer. Nothing of it is changed later.

@@ -1,4 +1,4 @@
-"""Multi-plasticity layers: weights whose strength is modulated by what passes through them.
+"""Multi-plasticity layers: weights modulated by the layer's own inputs and activity.
 
 Per trial, with inputs x (E,), units h (N,) and modulation M (N, E), receiving units first:
 
@@ -10,7 +10,7 @@ Per trial, with inputs x (E,), units h (N,) and modulation M (N, E), receiving u
 So step t is answered with the M that earlier steps left. There is one pure step, the loop over it, which is
 the rule as it stands here, and a compiled form of the usual case; see `kernel.py`.
 
-Source: Aitken & Mihalas, eLife 12:e83035 (2023), and its multi-task successor. What differs on purpose: the
+Source: Aitken & Mihalas, eLife 12:e83035 (2023), and its multi-task successor. Differences on purpose: the
 bounds of the additive form, and Oja's rule for batches, which the published code does not reach.
 """
 
@@ -33,7 +33,7 @@ class Rule:
 
     Attributes:
         plasticity: "multiplicative" or "additive".
-        update: What is added to lambda M. "associative": eta h x^T. "presynaptic": eta x^T / sqrt(N),
+        update: Term added to lambda M. "associative": eta h x^T. "presynaptic": eta x^T / sqrt(N),
             whatever the receiving unit does. "oja": eta h x^T - |eta| h^2 M, row by row (with lambda = 1,
             Oja's own rule).
         bounds: Least and largest M, 0 between them; None for none. In the additive form they are shares of
@@ -190,7 +190,7 @@ def run(
     resets: torch.Tensor | None = None,
     lengths: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a layer by the compiled form where it serves, else by the loop; the same numbers within rounding.
+    """Run a layer by the compiled form where possible, else by the loop; equal within rounding.
 
     Differentiable by all tensors, M at the start and at the end included, in whatever way and any number of
     times; all but the first backward pass takes the loop's time.

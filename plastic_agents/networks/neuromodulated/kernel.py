@@ -1,4 +1,4 @@
-"""Trials of four steps for the neuromodulated layer: its step rule at a fraction of the work, exactly.
+"""Trials of four steps for the neuromodulated layer: the exact step rule at a fraction of the cost.
 
 Where activity and trace are put to zero at the first of four steps, most of the rule (see
 `plastic_agents.networks.neuromodulated.rule`) does nothing: step 0 has no recurrent input, no step before 2
@@ -11,8 +11,7 @@ plastic weights at its start, and m_2, m_3 the modulators,
 
 As |h_i h_j| <= 1, the tanh of an outer product is a matrix of low rank to within round-off: with tanh(x) =
 sum_k a_k x^(2k+1) on [-1, 1] (Chebyshev interpolation of tanh(sqrt s) / sqrt s), tanh(u v^T) =
-sum_k a_k u^(2k+1) (v^(2k+1))^T.
-A trial is then three matrix-vector products and one update of rank 2K.
+sum_k a_k u^(2k+1) (v^(2k+1))^T. A trial is then three matrix-vector products and one update of rank 2K.
 
 The backward pass carries G, the adjoint of alpha * P without its factor alpha: dL/dP = alpha * G + (dL/dP at
 the end), and takes the increments off A again on its way back, so that no matrix is stored per trial.
@@ -170,7 +169,7 @@ class TrialTape:
         return activity
 
     def _with_first_write(self, drive: torch.Tensor) -> torch.Tensor:
-        """Add what step 2 wrote, m_2 eta tanh(h_1 h_0^T), to the input of step 3, and watch the clip."""
+        """Add step 2's write, m_2 eta tanh(h_1 h_0^T), to the input of step 3, and check the clip."""
         slow, (h0, h1, h2) = self._slow, self.activities[-3:]
         self._powers = [_odd_powers(h) for h in (h0, h1, h2)]
         p0, p1, _ = self._powers
@@ -184,7 +183,7 @@ class TrialTape:
         self._largest = self._largest + change
         self._middle = None
         if bool(self.clipped.any()):
-            # These rows take the rule as it stands.
+            # These rows follow the rule without the shortcut.
             rows = self.clipped
             update = size[rows].view(-1, 1, 1) * torch.tanh(h1[rows].unsqueeze(2) * h0[rows].unsqueeze(1))
             self._middle = (self.weights[rows] + update).clamp_(-self._clip, self._clip)
@@ -193,7 +192,7 @@ class TrialTape:
         return drive + added
 
     def _end_trial(self) -> None:
-        """Write what the trial wrote into P."""
+        """Add the trial's writes to P."""
         slow, clip = self._slow, self._clip
         (first, second), (p0, p1, p2) = self.modulators[-2:], self._powers
         left, right = _factors(first, second, slow.trace_rate, self._scale, p0, p1, p2)
@@ -216,7 +215,7 @@ class TrialTape:
         torch.addcmul(slow.recurrent, slow.plasticity, self.weights, out=self._matrix)
 
     def select(self, rows: torch.Tensor) -> TrialTape:
-        """The same for some of the rows (K,) int64, to be differentiated; it cannot go on."""
+        """The tape of some rows (K,) int64, to be differentiated; it takes no further steps."""
         part = object.__new__(TrialTape)
         part._gates = None if self._gates is None else self._gates[:, rows]
         part.activities = [h[rows] for h in self.activities]
@@ -232,7 +231,7 @@ class TrialTape:
         Rows in which the clip acted must not be among it.
 
         Args:
-            drives: What `step` was fed, (T, B, n), T a multiple of 4.
+            drives: Inputs of `step`, (T, B, n), T a multiple of 4.
             start: The plastic weights at the start, (B, n, n).
             slow: The trained weights.
             loop: The same function of drives, start and the six trained weights, left to autograd, for
@@ -301,7 +300,7 @@ class _Trials(torch.autograd.Function):
 
 
 class _Backward:
-    """The backward pass: what all blocks of rows share, and what they add up to.
+    """The backward pass: shared inputs of all blocks of rows, and sums over blocks.
 
     Activities and their gradients come as (T, B, n), modulators and gates of steps 2 and 3 as (N, 2, B).
     """

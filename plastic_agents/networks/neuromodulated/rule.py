@@ -1,4 +1,4 @@
-"""A recurrent layer whose weights are rewritten by a modulator that it makes itself: the step rule.
+"""A recurrent layer whose weights are changed by its own modulator: the step rule.
 
 Source: Miconi & Kay, "Neural mechanisms of relational learning and fast knowledge reassembly in plastic
 neural networks", Nature Neuroscience 28, 2025, in the form of its released networks. One time step, from
@@ -217,8 +217,8 @@ def finished(
     Rows in which the clip acted are differentiated by the loop, the others by the tape.
 
     Args:
-        tape: After its last trial.
-        drives: What it was fed, (T, B, n).
+        tape: The tape, after its last trial.
+        drives: Inputs of its steps, (T, B, n).
         start: The plastic weights that it began with, (B, n, n).
         slow: The trained weights.
         clip: Largest size of a plastic weight.

@@ -1,4 +1,4 @@
-"""The compiled loops behind `three_factor.run_trial`, which says what they do; one thread, float64.
+"""The compiled loops of `three_factor.run_trial`; one thread, float64.
 
 Sums may be taken in any order (so that they use the processor's vectors), hence results agree with the plain
 form to rounding only; the same call gives the same numbers.

@@ -1,4 +1,4 @@
-"""A noisy rate network in continuous time, whose noise is what a three-factor rule learns from."""
+"""A noisy rate network in continuous time; a three-factor rule learns from its noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoisyRateState(NamedTuple):
     """State of `NoisyRates`.
 
     Attributes:
-        rates: Clipped, (B, N) float64.
+        rates: Clipped rates, (B, N) float64.
         noise_key: Names each row's stream of noise, (B,) int64.
         step: Steps so far, (B,) int64; the noise of a step depends on it and on the key alone.
     """
@@ -156,7 +156,7 @@ class NoisyRates(Network[NoisyRateState]):
         return in_stretches(self._stretch, inputs, state, resets, fresh, self.fast_weights)
 
     def _stretch(self, inputs: torch.Tensor, state: NoisyRateState) -> tuple[torch.Tensor, NoisyRateState]:
-        """Run where nothing is reset, some steps at a time."""
+        """Run without resets, some steps at a time."""
         compiled = not torch.is_grad_enabled() and inputs.device.type == "cpu" and len(inputs) > 1
         move = self._move_compiled if compiled else self._move
         parts = []

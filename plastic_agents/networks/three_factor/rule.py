@@ -11,7 +11,7 @@ reward is a covariance of the reward with coactivation: the three-factor rule
 
     dW / dt = eta [ R (r r^T - m) - lambda W ],        m the recent mean of r r^T,
 
-and alike for U (r s^T) and b (r), which needs nothing but the reward R beside what a synapse sees. The
+and alike for U (r s^T) and b (r): beside a synapse's local signals it needs only the reward R. The
 decoder D learns by the delta rule.
 
 `run_trial` is compiled (Numba); `run_trial_reference` is the same rule written plainly, for the same noise.
@@ -66,10 +66,10 @@ class Constants(NamedTuple):
         dt: Time step.
         sigma: Noise of the rates, per square root of a time unit.
         alpha: Shift of the firing-rate curve.
-        beta: Its height.
-        gamma: Its steepness.
-        least_rate: Rates are clipped from below here.
-        largest_rate: And from above here.
+        beta: Scale of the firing-rate curve.
+        gamma: Steepness of the firing-rate curve.
+        least_rate: Lower clip of the rates.
+        largest_rate: Upper clip of the rates.
         gain: 0: the output is D r, the reward minus the squared error. Above: the output is 1 / (1 +
             exp(-gain D r)), the reward the log likelihood of the target.
         least_probability: Such outputs are clipped to [this, 1 - this] in the reward.
@@ -78,7 +78,7 @@ class Constants(NamedTuple):
         mean_rate: Share of the running means that is renewed per step, theta = 3 dt / 20.
         trace_time: Time constant of eligibility 2.
         window: Steps that eligibility 3 goes back over.
-        quiet_steps: Nothing is learned in the first so many steps of a trial.
+        quiet_steps: Steps at the start of a trial without learning.
         rate: eta of W, U and b.
         decoder_rate: eta of D.
         decay_recurrent: lambda of W.
@@ -218,7 +218,7 @@ def run_trial(
     Per step: input s(t) and rates r(t - 1) give r(t); the output and the recorded reward are those of r(t);
     r(t) is clipped; the rule, and the reward in it, use the clipped r(t). (As published, but that there the
     input of the step before drives the rates, 0.01 time units ago.) The running means are divided by the
-    weight of what they have seen, so that they are means from the first step on; after the published quiet
+    weight of their samples so far, so that they are means from the first step on; after the published quiet
     time that is a factor of 1.002.
 
     Args:
@@ -261,7 +261,7 @@ def _checked(
     weights: Weights, rates: FloatArray, inputs: FloatArray, targets: FloatArray, noise: FloatArray,
     rule_inputs: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:  # fmt: skip
-    """Inputs, targets, noise and inputs of the rule as the kernel takes them."""
+    """Check inputs, targets, noise and the rule's inputs, and convert them for the kernel."""
     units, size = weights.input.shape
     steps, outputs = len(inputs), len(weights.decoder)
     pre = inputs if rule_inputs is None else rule_inputs
