@@ -315,7 +315,7 @@ _OF_ONE: Sequence[tuple[str, str, str, Callable[[Results], Figure]]] = (
 
 
 def _figures(results: Groups) -> list[Drawn]:
-    """Learning curves (of networks trained here), accuracies, maps of the first plastic network, co-membership."""
+    """Learning curves of networks trained here, accuracies, one network's maps, co-membership."""
     caption = "Accuracy on the validation split while learning (thin: networks; bands: standard error)."
     figures = draw.learning_here(
         results, caption, {"accuracy_trial": 0.97, "accuracy_angle": 0.97}, _UPDATES // 10
