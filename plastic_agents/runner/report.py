@@ -146,8 +146,8 @@ def html_report(
         figures=[
             {"name": d.name, "caption": d.caption, "data": base64.b64encode(d.png).decode()} for d in drawings
         ],
-        metrics=[(name, as_words(value)) for name, value in run.metrics.items()],
-        settings=[(name, as_words(value)) for name, value in flat(to_dict(run.config)).items()],
+        metrics=[(name, shown(value)) for name, value in run.metrics.items()],
+        settings=[(name, shown(value)) for name, value in flat(to_dict(run.config)).items()],
         version=plastic_envs.__version__,
     )
 
@@ -166,12 +166,12 @@ def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: 
         for drawing in drawings:
             pages.savefig(drawing.figure)
         for heading, items in (("Metrics", run.metrics), ("Settings", flat(to_dict(run.config)))):
-            lines = [f"{name:<54}{as_words(value):>24}" for name, value in items.items()]
+            lines = [f"{name:<54}{shown(value):>24}" for name, value in items.items()]
             for start in range(0, len(lines), _ROWS_PER_PAGE):
                 pages.savefig(_text_page(heading, lines[start : start + _ROWS_PER_PAGE]))
 
 
-def as_words(value: Any) -> str:
+def shown(value: Any) -> str:
     """A metric or setting as readable text."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
@@ -215,7 +215,7 @@ def _comparison(run: Results, siblings: Sequence[Results]) -> list[dict[str, Any
         {
             "agent": r.config.agent,
             "seed": r.config.seed,
-            "cells": [as_words(r.metrics[name]) for name in _COMPARED.values()],
+            "cells": [shown(r.metrics[name]) for name in _COMPARED.values()],
             "this": r is run,
         }
         for r in ordered
