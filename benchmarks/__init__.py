@@ -1,1 +1,1 @@
-"""Run agents on tasks, compare them, and show what came of it."""
+"""Runs of agents on tasks, comparisons, and their results."""

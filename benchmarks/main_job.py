@@ -1,8 +1,8 @@
-"""The main job: a network that has learned to learn graphs, beside two that show what it takes.
+"""The main job: a network that has learned to learn graphs, beside two baselines.
 
 Trains `plastic`, `plastic-published` and `rnn` on graphs with labels of the train set, and scores them on
 graphs with labels that no training graph could show (`PlasticGraph-disjoint-v0`). The figures and the report
-of each run show the three beside each other. What is finished is not done again, what was stopped goes on.
+of each run show the three side by side. Finished runs are not repeated, and stopped runs are resumed.
 
     python benchmarks/main_job.py
     python benchmarks/main_job.py --seed 1 --overwrite
@@ -25,8 +25,6 @@ from plastic_agents.runner.results import number
 from plastic_agents.runner.run import run
 from plastic_agents.runner.rundir import RunDirectory
 
-__all__ = ["AGENTS", "configs", "main", "table"]
-
 AGENTS = ("plastic", "plastic-published", "rnn")
 
 _Metrics = dict[str, Any]
@@ -45,9 +43,9 @@ _COLUMNS: dict[str, Callable[[_Metrics], str]] = {
 
 def configs(arguments: Sequence[str]) -> list[RunConfig]:
     """The settings of the three runs, from options of benchmarks/run.py."""
-    made = [parse([*arguments, "--agent", agent], once=True) for agent in AGENTS]
+    settings = [parse([*arguments, "--agent", agent], once=True) for agent in AGENTS]
     # Pictures wait until all have run; earlier work is taken up unless it is given up in so many words.
-    return [replace(c, figures=False, report=False, resume=not c.overwrite) for c in made]
+    return [replace(c, figures=False, report=False, resume=not c.overwrite) for c in settings]
 
 
 def table(metrics: Sequence[_Metrics]) -> str:
@@ -62,14 +60,14 @@ def table(metrics: Sequence[_Metrics]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return guarded("benchmarks/main_job.py", lambda: _run_all(configs(given)))
+    options = sys.argv[1:] if arguments is None else arguments
+    return guarded("benchmarks/main_job.py", lambda: _run_all(configs(options)))
 
 
-def _run_all(wanted: Sequence[RunConfig]) -> int:
+def _run_all(settings: Sequence[RunConfig]) -> int:
     directories: list[RunDirectory] = []
     try:
-        for config in wanted:
+        for config in settings:
             directories.append(run(config))
     except Stopped as stopped:
         raise Stopped(f"{stopped} (or this job again: it takes up what was stopped)") from None
@@ -77,7 +75,7 @@ def _run_all(wanted: Sequence[RunConfig]) -> int:
     for directory in directories:
         present(directory)
     metrics = [directory.read_metrics() for directory in directories]
-    print(f"\n{wanted[0].env}, seed {wanted[0].seed}: {metrics[0]['score_name']} (fractions)\n")
+    print(f"\n{settings[0].env}, seed {settings[0].seed}: {metrics[0]['score_name']} (fractions)\n")
     print(table(metrics))
     chance, oracle = (number(metrics[0][name]) for name in ("chance", "oracle"))
     print(f"\nchance {chance}, oracle {oracle} on the same test walks")
@@ -85,7 +83,7 @@ def _run_all(wanted: Sequence[RunConfig]) -> int:
     for directory in directories:
         print(f"  {directory.path / 'report.html'}")
     tool = Path(sys.executable).with_name("tensorboard")
-    print(f"  {tool if tool.exists() else 'tensorboard'} --logdir {wanted[0].logdir}")
+    print(f"  {tool if tool.exists() else 'tensorboard'} --logdir {settings[0].logdir}")
     return 0
 
 

@@ -42,8 +42,6 @@ from plastic_agents.runner.run import run
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.workers import carry_out_all
 
-__all__ = ["config_of", "main", "markdown", "reproduce"]
-
 _EFFORT = ("updates", "env_steps", "train_seconds", "train_wall_seconds")
 """Metrics of a run that only the run that trained a network can tell."""
 
@@ -55,7 +53,7 @@ def config_of(planned: Planned, seed: int, root: Path, retrain: bool = False) ->
 
     Args:
         planned: The group.
-        seed: Of the run.
+        seed: Seed of the run.
         root: The study's folder.
         retrain: Train also what could be taken from the shipped networks.
 
@@ -136,7 +134,7 @@ def reproduce(
         now = {key: config for key, config in missing.items() if stages[key[0]] == stage}
         failed |= _make(name, now, jobs, measure)
     if failed:
-        reasons = "; ".join(f"{named}: {error}" for named, error in failed.items())
+        reasons = "; ".join(f"{label}: {error}" for label, error in failed.items())
         raise RuntimeError(f"{len(failed)} of {len(missing)} runs failed ({reasons}).") from next(
             iter(failed.values())
         )
@@ -169,8 +167,8 @@ def _at_hand(plan: list[Planned]) -> list[Planned]:
 
     Training them may take hours, which nobody has asked for.
     """
-    known = set(pretrained.names())
-    there = {p.group: tuple(s for s in p.seeds if p.shipped is None or p.network(s) in known) for p in plan}
+    names = set(pretrained.names())
+    there = {p.group: tuple(s for s in p.seeds if p.shipped is None or p.network(s) in names) for p in plan}
     if not any(there[p.group] for p in plan if p.shipped is not None):
         return plan
     left_out = [f"{p.group}, seed {s}" for p in plan for s in p.seeds if s not in there[p.group]]
@@ -181,21 +179,21 @@ def _at_hand(plan: list[Planned]) -> list[Planned]:
 
 def _with_starts(plan: Iterable[Planned]) -> list[Planned]:
     """The groups and all that they start from, each before those that start from it."""
-    found: dict[str, Planned] = {}
+    groups: dict[str, Planned] = {}
     for planned in plan:
-        chosen = planned
-        chain = [chosen]
-        while chosen.start is not None:
-            chosen = replace(chosen.start, seeds=planned.seeds)
-            chain.insert(0, chosen)
+        group = planned
+        chain = [group]
+        while group.start is not None:
+            group = replace(group.start, seeds=planned.seeds)
+            chain.insert(0, group)
         for each in chain:
-            seeds = dict.fromkeys([*found.get(each.group, each).seeds, *each.seeds])
-            found[each.group] = replace(each, seeds=tuple(seeds))
-    return list(found.values())
+            seeds = dict.fromkeys([*groups.get(each.group, each).seeds, *each.seeds])
+            groups[each.group] = replace(each, seeds=tuple(seeds))
+    return list(groups.values())
 
 
 def _stage(planned: Planned) -> int:
-    """How many runs come one after the other before this one."""
+    """Number of runs in the chain before this one."""
     return 0 if planned.start is None else 1 + _stage(planned.start)
 
 
@@ -223,14 +221,14 @@ _METRIC = "metric/"
 
 
 def _measured_file(directory: RunDirectory) -> Path:
-    """What a study has measured of a run's agent; it goes with the run if that is made anew."""
+    """File of a study's measurements of a run's agent; it goes with the run if that is made anew."""
     return directory.path / "measured.npz"
 
 
 def _result(directory: RunDirectory, network: str | None) -> Results:
     """A finished run, what was measured of its agent, and what training its shipped network took."""
-    found = Results.read(directory)
-    metrics, arrays = dict(found.metrics), dict(found.arrays)
+    results = Results.read(directory)
+    metrics, arrays = dict(results.metrics), dict(results.arrays)
     if network is not None:
         record = pretrained.record(network)
         metrics |= {name: record[name] for name in _EFFORT if name in record}
@@ -240,7 +238,7 @@ def _result(directory: RunDirectory, network: str | None) -> Results:
                 metrics[name.removeprefix(_METRIC)] = float(array)
             else:
                 arrays[name] = array
-    return replace(found, metrics=metrics, arrays=arrays)
+    return replace(results, metrics=metrics, arrays=arrays)
 
 
 def _plain(row: Row) -> dict[str, object]:

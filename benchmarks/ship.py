@@ -30,15 +30,13 @@ from plastic_agents.runner.config import RunConfig, from_file, to_yaml
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_envs.registry import trusted_task_class
 
-__all__ = ["main", "rewrite", "ship"]
-
 
 def ship(run: Path, name: str, folder: Path | None = None) -> Path:
     """Copy what a shipped network consists of.
 
     Args:
         run: Directory of a finished run.
-        name: What the network is to be called.
+        name: New name of the network.
         folder: Where to; by default that of the package.
 
     Returns:

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["median_seconds", "parse", "peak_growth_mb", "print_growth"]
-
 Step = Callable[[], object]
 
 
@@ -21,7 +19,7 @@ def parse(description: str | None, repeats: int, size_numbers: int) -> argparse.
     Args:
         description: The script's docstring.
         repeats: Timed repeats of each way, by default.
-        size_numbers: How many numbers make up a size.
+        size_numbers: Numbers per size.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -35,12 +33,12 @@ def median_seconds(steps: Sequence[Step], repeats: int) -> list[float]:
     """Median CPU seconds of each step, which take turns, after one round of warming up."""
     seconds: list[list[float]] = [[] for _ in steps]
     for repeat in range(repeats + 1):
-        for step, taken in zip(steps, seconds, strict=True):
+        for step, times in zip(steps, seconds, strict=True):
             before = time.process_time()
             step()
             if repeat:
-                taken.append(time.process_time() - before)
-    return [statistics.median(taken) for taken in seconds]
+                times.append(time.process_time() - before)
+    return [statistics.median(times) for times in seconds]
 
 
 def peak_growth_mb(module: str, way: str, size: Sequence[int]) -> float:

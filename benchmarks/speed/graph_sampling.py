@@ -1,4 +1,4 @@
-"""How fast labelled graphs are drawn: `GraphSampler` beside the published generator written out plainly.
+"""Speed of drawing labelled graphs: `GraphSampler` beside the published generator written out plainly.
 
     python -m benchmarks.speed.graph_sampling [--seconds 5]
 
@@ -20,8 +20,6 @@ import numpy as np
 from plastic_envs.graph.sampling import MAX_ATTEMPTS, GraphSampler
 from plastic_envs.streams import RowStreams
 
-__all__ = ["PlainGenerator"]
-
 
 @dataclass
 class PlainGenerator:
@@ -33,7 +31,7 @@ class PlainGenerator:
         edge_prob: p.
         labelling: "disjoint" or "standard".
         split: "train" or "test".
-        seed: Of everything random.
+        seed: Seed of all random numbers.
     """
 
     num_nodes: int
@@ -69,14 +67,14 @@ class PlainGenerator:
         return self.num_actions >= largest + (0 if nx.is_bipartite(graph) else 1)
 
     def _label_greedily(self, graph: nx.Graph) -> bool:
-        used: list[set[int]] = [set() for _ in graph]
+        labels: list[set[int]] = [set() for _ in graph]
         for u, v in sorted(graph.edges, key=lambda e: -max(graph.degree[e[0]], graph.degree[e[1]])):
-            free = [a for a in self.sets[u, v] if a not in used[u] and a not in used[v]]
+            free = [a for a in self.sets[u, v] if a not in labels[u] and a not in labels[v]]
             if not free:
                 return False
             graph.edges[u, v]["label"] = label = self._rng.choice(free)
-            used[u].add(label)
-            used[v].add(label)
+            labels[u].add(label)
+            labels[v].add(label)
         return True
 
     def _label_by_repair(self, graph: nx.Graph) -> bool:
@@ -91,14 +89,14 @@ class PlainGenerator:
         groups: dict[int, list[tuple[int, int]]] = {}
         for other in graph[node]:
             groups.setdefault(graph.edges[node, other]["label"], []).append((node, other))
-        used: set[int] = set()
+        labels: set[int] = set()
         changed = False
         for label, edges in groups.items():
-            used.add(label)
+            labels.add(label)
             for edge in edges[1:]:
-                free = [a for a in range(self.num_actions) if a not in used]
+                free = [a for a in range(self.num_actions) if a not in labels]
                 graph.edges[edge]["label"] = new = self._rng.choice(free or range(self.num_actions))
-                used.add(new)
+                labels.add(new)
                 changed = True
         return changed
 
@@ -118,11 +116,11 @@ def plain_rate(
 ) -> float:
     """Graphs per CPU second of the plain generator, over at least `seconds` and three graphs."""
     generator = PlainGenerator(num_nodes, num_actions, edge_prob, labelling, split)
-    start, drawn = time.process_time(), 0
-    while (spent := time.process_time() - start) < seconds or drawn < 3:
+    start, count = time.process_time(), 0
+    while (spent := time.process_time() - start) < seconds or count < 3:
         generator.draw()
-        drawn += 1
-    return drawn / spent
+        count += 1
+    return count / spent
 
 
 def sampler_rate(

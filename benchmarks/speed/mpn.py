@@ -98,8 +98,8 @@ def main() -> None:
             print(f"{label:>16} {way:>5} {1e3 * seconds:9.1f} {ratio} {growth:8.0f} {clipped:8.2f}")
     print("\none step without gradients, CPU ms")
     for batch, units in ((1, 100), (64, 100), (64, 300)):
-        taken = "  ".join(f"{way} {streaming_ms(way, batch, units):.3f}" for way in WAYS)
-        print(f"{f'B{batch} N{units}':>16}  {taken}")
+        times = "  ".join(f"{way} {streaming_ms(way, batch, units):.3f}" for way in WAYS)
+        print(f"{f'B{batch} N{units}':>16}  {times}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Published systems, one study each: its runs, and a table and figures of what they show.
+"""Published systems, one study each: its runs, and a table and figures of their results.
 
 A new study is a module that ends with `STUDY = Study(...)`, and a line in `STUDIES`; see
 `benchmarks.studies.study`.

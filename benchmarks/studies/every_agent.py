@@ -1,4 +1,4 @@
-"""Every agent on every system's main task, with a small budget: what kind of plasticity solves what.
+"""Every agent on every system's main task, with a small budget: kinds of plasticity by task.
 
 The scores compare across tasks as normalised scores: 0 is chance, 1 the task's oracle. Budgets are a minute
 or so of CPU time a run, the same settings for all agents that learn in the same way; a blank says that the
@@ -23,8 +23,6 @@ from benchmarks.studies.sensorimotor.learning_to_learn import IN_CONTEXT_TASK
 from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study, merged
 from plastic_agents.registry import learner_class
 from plastic_agents.runner.figures import styled
-
-__all__ = ["STUDY", "TASKS"]
 
 # Main task of every system -> (what it is called, settings of its runs). `updates` are for the agents that
 # follow a gradient; agents that step slowly, or need many updates, have their own below.
@@ -103,8 +101,8 @@ def _settings(agent: str, env_id: str) -> dict[str, Any]:
         return {name: value for name, value in own.items() if name in ("env_kwargs", "eval_episodes")}
     if env_id == _TASK_OF_REWARD and spec.method == "supervised":
         own["method"] = "actor-critic"
-    known = {f.name for f in fields(learner_class(agent, own.get("method")).Config)}
-    own["learner"] = {name: value for name, value in own.get("learner", {}).items() if name in known}
+    names = {f.name for f in fields(learner_class(agent, own.get("method")).Config)}
+    own["learner"] = {name: value for name, value in own.get("learner", {}).items() if name in names}
     return own
 
 

@@ -15,8 +15,6 @@ from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 
-__all__ = ["STUDY"]
-
 _DISJOINT, _STANDARD = "PlasticGraph-disjoint-v0", "PlasticGraph-standard-v0"
 _SEEDS = (0, 1, 2)
 

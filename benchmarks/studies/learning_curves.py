@@ -13,8 +13,6 @@ from benchmarks.studies.study import Groups, Row
 from plastic_agents.analysis.plots.multitask import draw_mean_curve
 from plastic_agents.runner.results import Results
 
-__all__ = ["chance_of", "draw_curve", "have_curves", "over_seeds", "reach_row", "updates_to"]
-
 
 def updates_to(run: Results, share: float, tag: str = "eval/score") -> float:
     """Update of the first validation with at least this figure; NaN if there was none."""
@@ -35,7 +33,7 @@ def reach_row(
         published: The published figure.
         runs: Seeds.
         share: The threshold.
-        tag: Of the figure.
+        tag: Tag of the figure.
     """
     each = [updates_to(run, share, tag) for run in runs]
     numbers = [value for value in each if not np.isnan(value)]
@@ -88,11 +86,11 @@ def draw_curve(
     """Mean over seeds and its standard error, if any run has the figure.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         runs: Seeds.
-        color: Of the line.
+        color: Color of the line.
         label: Its name.
-        tag: Of the figure.
+        tag: Tag of the figure.
         until: Last update drawn; None: all.
         shows_seeds: Draw every seed too.
     """

@@ -1,4 +1,4 @@
-"""Rows of tables from lists of quantities: what is measured, the published figure, and a metric."""
+"""Rows of tables from lists of quantities: name, published figure, and metric."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from benchmarks.studies.study import Row
 from plastic_agents.runner.results import Results
-
-__all__ = ["Entry", "Value", "array_mean", "defined_mean", "rows_of"]
 
 Value: TypeAlias = str | Callable[[Results], float | None]
 """The name of a metric, or a function of a run; None where a run has no such value."""
@@ -46,6 +44,6 @@ def array_mean(name: str, *place: int | slice) -> Callable[[Results], float]:
 
 
 def defined_mean(values: npt.NDArray[Any]) -> float:
-    """Mean of the numbers that are not NaN; NaN of none."""
+    """Mean of the numbers that are not NaN; NaN if there are none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")

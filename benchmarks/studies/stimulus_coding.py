@@ -1,4 +1,4 @@
-"""Efficient codes by three-factor plasticity: the rule, what it must beat, and what bounds it.
+"""Efficient codes by three-factor plasticity: the rule, its controls, and its upper bounds.
 
 Published figures (estimation, one network): error over held angles 0.123, at the most frequent 0.084,
 opposite 0.21; training reward at the end -0.098; mean cosine of preferred angles 0.08 before and 0.20 after
@@ -20,8 +20,6 @@ from plastic_agents.networks.three_factor.rule import RULES
 from plastic_agents.runner.figures import COLOURS, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.stimulus_coding.task import TILES
-
-__all__ = ["STUDY"]
 
 _SEEDS = (0, 1, 2, 3, 4)
 _TASKS = ("estimation", "classification")

@@ -1,4 +1,4 @@
-"""Studies as objects: planned runs, and a table and figures of what they show."""
+"""Studies as objects: planned runs, and a table and figures of their results."""
 
 from __future__ import annotations
 
@@ -15,21 +15,6 @@ from scipy.special import stdtrit
 
 from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.runner.results import Results
-
-__all__ = [
-    "Arrays",
-    "Drawn",
-    "Groups",
-    "Measured",
-    "Planned",
-    "Row",
-    "Settings",
-    "Study",
-    "combined",
-    "interval",
-    "merged",
-    "network_agent",
-]
 
 Settings: TypeAlias = Mapping[str, Any]
 """Fields of `RunConfig`; the learner's settings are a mapping `learner`."""
@@ -159,8 +144,8 @@ class Study:
         patterns = [only]
         if run_type is not None:
             if run_type not in self.run_types:
-                known = ", ".join(self.run_types)
-                advice = f"it has {known}" if known else "it has none; name groups with --only"
+                names = ", ".join(self.run_types)
+                advice = f"it has {names}" if names else "it has none; name groups with --only"
                 raise ValueError(f"no run type {run_type!r} in {self.name!r}: {advice}.")
             patterns.append(self.run_types[run_type])
         plan = self.plan()

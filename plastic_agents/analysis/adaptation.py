@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["predictions_to_regain", "rolling_mean"]
-
 
 def rolling_mean(
     hits: npt.NDArray[Any], window: int, starts: npt.NDArray[np.integer[Any]] | None = None

@@ -14,14 +14,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.task_variance import TaskPeriod
 
-__all__ = [
-    "SharedUnits",
-    "co_membership",
-    "co_membership_table",
-    "mean_agreement",
-    "shared_units",
-]
-
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -95,7 +87,7 @@ def shared_units(
     Args:
         clusters: Each synapse's cluster, (n,).
         groups: Its pre- or postsynaptic unit, or that unit's cluster, (n,).
-        rng: Of the shuffles.
+        rng: Generator of the shuffles.
         num_shuffles: Number of shuffles.
     """
     clusters, groups = (np.unique(x, return_inverse=True)[1] for x in (clusters, groups))

@@ -26,16 +26,6 @@ import numpy.typing as npt
 from plastic_agents.analysis.cluster_scores import mean_agreement
 from plastic_agents.analysis.silhouettes import silhouettes_of_cuts
 
-__all__ = [
-    "Clustering",
-    "GroupedClustering",
-    "cluster",
-    "cluster_groups",
-    "cut",
-    "minibatch_groups",
-    "unresponsive",
-]
-
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 Numbers = npt.NDArray[Any]
@@ -96,7 +86,7 @@ def unresponsive(variance: Floats, share: float = 1e-3) -> npt.NDArray[np.bool_]
 
     Args:
         variance: (R, n).
-        share: Of the largest mean.
+        share: Threshold, as a share of the largest mean.
     """
     mean = variance.mean(0)
     return np.asarray(mean < share * mean.max())
@@ -115,7 +105,7 @@ def cluster(
 
     Args:
         samples: (n, m).
-        rng: Of the jitter.
+        rng: Generator of the jitter.
         counts: Smallest and largest number of clusters tried; the largest is at most n' - 1.
         num_repeats: Repeats with jittered entries.
         jitter: Standard deviation of what each entry is multiplied with, about 1.
@@ -166,7 +156,7 @@ def minibatch_groups(
     Args:
         samples: (n, m); the rows of V.T for the N E synapses of M.
         num_groups: G (published: 100, 300, 1000; each from 20 seeds).
-        rng: Of the start.
+        rng: Generator of the starts.
         num_starts: Starts that the best is taken of.
     """
     from sklearn.cluster import MiniBatchKMeans  # slow to import, and used here only
@@ -195,7 +185,7 @@ def cluster_groups(
         samples: (n, m).
         groups: (n,), 0 to G - 1, none empty: from `minibatch_groups`; or each synapse's post- or presynaptic
             unit, `np.indices((N, E)).reshape(2, -1)`.
-        rng: Of the jitter.
+        rng: Generator of the jitter.
         counts: Smallest and largest number of clusters tried.
         num_repeats: Repeats with jittered entries.
         options: Others of `cluster`; `leave_out` is of groups.

@@ -1,4 +1,4 @@
-"""How a noisy population represents an angle: tuning, error, information, and where its noise lies.
+"""The code of an angle in a noisy population: tuning, error, information, and the noise's directions.
 
 Letters for shapes: S samples (steps at which something was recorded, all episodes together), N units, K
 outputs, A angles (tiles round the circle, equally spaced, angle k at index k). Angles are given by index, so
@@ -13,25 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Moments",
-    "OutputError",
-    "by_angle",
-    "circular_density",
-    "correlations",
-    "currents",
-    "d_prime",
-    "discriminant",
-    "fisher_information",
-    "noise_in_decoder_space",
-    "output_error",
-    "population_spectrum",
-    "preferred_angles",
-    "rate_energy",
-    "signal_to_noise",
-    "weighted_mean",
-]
-
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer]
 
@@ -42,7 +23,7 @@ class Moments(NamedTuple):
     Attributes:
         mean: (A, M).
         covariance: (A, M, M), divided by the number of samples.
-        samples: (A,), how many; without any, mean and covariance are NaN.
+        samples: (A,), numbers of samples; where 0, mean and covariance are NaN.
     """
 
     mean: FloatArray
@@ -120,8 +101,8 @@ def circular_density(samples: FloatArray, grid: FloatArray, bandwidth: float = 0
 
     Args:
         samples: (M,) angles in radians.
-        grid: (G,) where it is wanted.
-        bandwidth: Standard deviation of the (wrapped) Gaussian kernel, in radians.
+        grid: (G,) angles of the estimate.
+        bandwidth: Standard deviation of the wrapped Gaussian kernel, in radians.
 
     Returns:
         (G,), which integrates to 1.
@@ -161,7 +142,7 @@ def discriminant(rates: FloatArray, positive: npt.NDArray[np.bool_], ridge: floa
 
 
 def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> FloatArray:
-    """How much of the largest possible noise volume lies in the decoder's row space, by angle.
+    """Share of the largest possible noise volume in the decoder's row space, by angle.
 
     det(V C V^T) / product of C's K largest eigenvalues, V an orthonormal basis of that space: 1 if the noise
     is largest in the very directions that are read out, small if it is steered away from them.
@@ -174,11 +155,11 @@ def noise_in_decoder_space(covariance: FloatArray, decoder: FloatArray) -> Float
         (A,), between 0 and 1; NaN at angles without samples.
     """
     basis = np.linalg.qr(decoder.T)[0]  # (N, K)
-    known = np.isfinite(covariance).all((1, 2))
-    inside = np.linalg.det(basis.T @ covariance[known] @ basis)
-    largest = np.linalg.eigvalsh(covariance[known])[:, -len(decoder) :].prod(1)
+    finite = np.isfinite(covariance).all((1, 2))
+    inside = np.linalg.det(basis.T @ covariance[finite] @ basis)
+    largest = np.linalg.eigvalsh(covariance[finite])[:, -len(decoder) :].prod(1)
     share: FloatArray = np.full(len(covariance), np.nan)
-    share[known] = inside / largest
+    share[finite] = inside / largest
     return share
 
 

@@ -28,17 +28,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = [
-    "FixedPoints",
-    "Search",
-    "Stability",
-    "find_fixed_points",
-    "follow_fixed_point",
-    "leading_eigenvalues",
-    "random_rank_one",
-    "stability",
-]
-
 Floats = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complex128]
 Step = Callable[[torch.Tensor], torch.Tensor]
@@ -49,7 +38,7 @@ class Search:
     """Settings of the search for fixed points.
 
     Attributes:
-        learning_rate: Adam's.
+        learning_rate: Learning rate of Adam.
         adam_updates: At most so many.
         adam_loss: Mean over entries of (F(M) - M)^2 at which a start needs no more of Adam.
         lbfgs_updates: Of each start, after that; 0 for none.
@@ -163,7 +152,7 @@ def leading_eigenvalues(
     Args:
         step: F, of states (1, ...).
         point: M, (...).
-        rng: Of Arnoldi's first vector.
+        rng: Generator of Arnoldi's first vector.
         count: Number of eigenvalues.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs

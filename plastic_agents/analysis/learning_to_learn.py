@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BLOCK", "LearningCurve", "block_means", "fit_learning_curve", "moving_mean"]
-
 FloatArray = npt.NDArray[np.float64]
 
 BLOCK = 50  # problems

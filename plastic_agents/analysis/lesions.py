@@ -22,27 +22,6 @@ import numpy.typing as npt
 from plastic_agents.analysis.recoding import cosines
 from plastic_agents.analysis.statistics import Line, fit_line, pearson
 
-__all__ = [
-    "PRUNED_SHARES",
-    "Agreement",
-    "Lesion",
-    "LesionEffects",
-    "LesionedWeights",
-    "Responsive",
-    "additivity",
-    "cluster_profiles",
-    "lesion_effects",
-    "lesioned_weights",
-    "mode_agreement",
-    "pair_lesions",
-    "prune_lesions",
-    "random_controls",
-    "similarity_agreement",
-    "size_effect",
-    "synapse_lesions",
-    "unit_lesions",
-]
-
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -117,7 +96,7 @@ class LesionEffects:
     """Effects of L lesions on T tasks.
 
     Attributes:
-        names: Of the lesions.
+        names: Names of the lesions.
         sizes: (L, 4), as `Lesion.sizes`.
         intact: Accuracy without a lesion, (T,).
         accuracy: With it, (L, T).
@@ -186,7 +165,7 @@ def prune_lesions(weights: Floats, shares: Sequence[float] = PRUNED_SHARES) -> l
 
     Args:
         weights: W, (N, E).
-        shares: Of all synapses.
+        shares: Shares of all synapses.
     """
     order = np.abs(weights).reshape(-1).argsort(kind="stable")
     blank = Lesion.nothing((weights.shape[0], weights.shape[1]))
@@ -206,7 +185,7 @@ def random_controls(
     Args:
         lesion: Lesion whose sizes they have.
         responsive: Masks to draw from; the lesion's own units are among them.
-        rng: Of the draws.
+        rng: Generator of the draws.
         count: Number of controls.
 
     Raises:
@@ -300,7 +279,7 @@ def similarity_agreement(
     Args:
         profiles: Tuning, (C, R).
         effects: Of lesions of the same clusters, (C, T).
-        measure: Of similarity, for both.
+        measure: Measure of similarity, for both.
     """
     upper = np.triu_indices(len(profiles), 1)
     compare = pearson if measure == "correlation" else cosines

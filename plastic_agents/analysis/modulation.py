@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ModulatorByOutcome", "modulator_by_outcome"]
-
 Floats = npt.NDArray[np.float64]
 
 

@@ -1,8 +1,8 @@
 """Let an agent play while its network is watched or interfered with.
 
-The network knows nothing of it: it is stepped through stretches of an episode, and between two stretches its
-state may be kept, or replaced by an edited one. Episodes are played in small batches that are handed out one
-after the other, so that thousands of them can be analysed without being held.
+The network itself is not changed: it is stepped through stretches of an episode, and between two stretches
+its state may be kept, or replaced by an edited one. Episodes are played in small batches that are handed out
+one after the other, so that thousands of them can be analysed without being held.
 """
 
 from __future__ import annotations
@@ -22,14 +22,12 @@ from plastic_agents.networks.sampling import gumbel
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
 
-__all__ = ["Intervention", "Passage", "passages"]
-
 _BATCH = 100  # episodes played at a time
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """What is done to a network while it plays.
+    """Changes to a network while it plays.
 
     Attributes:
         gates: (T,), factors on the modulator of a network that has one; None: nothing.
@@ -50,8 +48,8 @@ class Passage:
     """A batch of episodes as they were played. T steps, B episodes, F features, A actions.
 
     Attributes:
-        task: Where the episodes come from.
-        episodes: As played.
+        task: The task of the episodes.
+        episodes: The episodes, as played.
         actions: (T, B).
         outputs: (T, B, A).
         features: (T, B, F), the activity that the readout sees.
@@ -81,12 +79,12 @@ def passages(
     """Let an agent play fresh episodes, a batch at a time, each from fresh memory.
 
     Args:
-        agent: Who plays, by drawing from its policy if that is what it learned.
-        task: What is played.
-        num_episodes: How many.
+        agent: The agent; it samples actions if it learned a stochastic policy.
+        task: The task.
+        num_episodes: Number of episodes.
         rng: Draws the episodes.
         generator: Draws random starts and choices; the same for every agent with the same number of actions.
-        intervention: What is done to the network.
+        intervention: Changes to the network.
         states_after: Steps after which the state is kept. Within a trial this costs time, not accuracy.
         batch_size: Episodes in a batch.
 
@@ -103,10 +101,10 @@ def passages(
         )
     for first in range(0, num_episodes, batch_size):
         episodes = task.sample(rng, min(batch_size, num_episodes - first))
-        yield _played(agent, task, episodes, generator, intervention, frozenset(states_after))
+        yield _play(agent, task, episodes, generator, intervention, frozenset(states_after))
 
 
-def _played(
+def _play(
     agent: NetworkAgent,
     task: Task,
     episodes: Episodes,
@@ -122,30 +120,30 @@ def _played(
     stretches = _Stretches(
         network, network.initial_state(batch, generator), resets, intervention, states_after, steps
     )
-    seen: list[torch.Tensor] = []
+    features_by_step: list[torch.Tensor] = []
     # By the contract of `Network`, the features of a step are what its readout is given.
-    watch = network.readout.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    watch = network.readout.register_forward_pre_hook(lambda _, args: features_by_step.append(args[0]))
     outputs, actions = [], []
     noise = gumbel((steps, batch, network.num_outputs), generator)
     rows = np.arange(batch)
     try:
         for step in range(steps):
-            shown = torch.as_tensor(episodes.observations[step], device=agent.device)
-            outputs.append(stretches.step(shown))
+            inputs = torch.as_tensor(episodes.observations[step], device=agent.device)
+            outputs.append(stretches.step(inputs))
             actions.append(agent.choose(outputs[-1], noise[step], not agent.learner.samples_actions))
             if task.closed_loop:
                 task.advance(episodes, np.full_like(rows, step), rows, actions[-1])
     finally:
         watch.remove()
-    features = torch.stack(seen).reshape(steps, batch, -1)
+    features = torch.stack(features_by_step).reshape(steps, batch, -1)
     return Passage(
         task, episodes, np.stack(actions), torch.stack(outputs).cpu().numpy(), features.cpu().numpy(),
-        stretches.kept,
+        stretches.states,
     )  # fmt: skip
 
 
 class _Stretches:
-    """A sequence cut where the state is looked at or replaced; each stretch is a `Stream` of its own."""
+    """A sequence cut where the state is stored or replaced; each stretch is a `Stream` of its own."""
 
     def __init__(
         self,
@@ -165,7 +163,7 @@ class _Stretches:
         self._cuts = sorted({0, steps, *self._edits, *(step + 1 for step in states_after)})
         self._step, self._state = 0, start
         self._stream: Stream[Any]
-        self.kept: dict[int, Any] = {}
+        self.states: dict[int, Any] = {}
 
     def step(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs for the next inputs."""
@@ -176,7 +174,7 @@ class _Stretches:
         if self._step == self._cuts[0]:
             self._state = self._stream.state
             if self._step - 1 in self._states_after:
-                self.kept[self._step - 1] = self._state
+                self.states[self._step - 1] = self._state
         return outputs
 
     def _begin(self) -> None:

@@ -23,16 +23,6 @@ from plastic_agents.analysis.statistics import pearson
 from plastic_agents.networks.neuromodulated.network import Neuromodulated
 from plastic_envs.task import Task
 
-__all__ = [
-    "alignments",
-    "decision_axis",
-    "item_activity",
-    "readout_correlation",
-    "reinstated_activity",
-    "slot_correlation",
-    "structure_similarity",
-]
-
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""Which pattern of activity stands for an item when it is recalled: the recoded reinstatement.
+"""The pattern of activity that stands for a recalled item: the recoded reinstatement.
 
 The plastic weights that a trial leaves are, to first order, outer products q u^T: a common pattern q that is
 written, beside the pattern u of what was active. The fit asks what u would have to be for item X so that
@@ -19,8 +19,6 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cosine_similarity
 
-__all__ = ["Recoding", "cosines", "fit_recoding", "pair_by_item", "reinstatement_effect"]
-
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
 
@@ -32,7 +30,7 @@ class Recoding:
     Attributes:
         items: u, (B, N, n), pattern of each item in each episode.
         written: q, (n,), pattern common to all.
-        mean_cosine: What the fit reached, of at most 1. The family of solutions that is wanted reaches 0.5.
+        mean_cosine: Mean cosine of the fit, at most 1. The family of solutions sought reaches 0.5.
         num_starts: Starts it took.
     """
 
@@ -77,9 +75,9 @@ def fit_recoding(
         plasticity: alpha, (n, n).
         axis: Decision axis, (n,).
         generator: Draws the starts, uniform in +-0.005.
-        num_steps: Adam's.
-        learning_rate: Adam's.
-        weight_decay: Adam's.
+        num_steps: Number of Adam's steps.
+        learning_rate: Learning rate of Adam.
+        weight_decay: Weight decay of Adam.
         wanted: Mean cosine that ends the search.
         max_starts: Starts at most.
     """
@@ -88,25 +86,25 @@ def fit_recoding(
     best: Recoding | None = None
     direct = activity @ recurrent.T
     for start in range(1, max_starts + 1):
-        items, written = (
+        items, pattern = (
             ((torch.rand(shape, generator=generator, device=generator.device) - 0.5) * 0.01)
             .to(activity)
             .requires_grad_()
             for shape in (activity.shape, axis.shape)
         )
-        optimizer = torch.optim.Adam([items, written], lr=learning_rate, weight_decay=weight_decay)
+        optimizer = torch.optim.Adam([items, pattern], lr=learning_rate, weight_decay=weight_decay)
         similarity = activity.new_zeros(())
         for _ in range(num_steps):
             # (alpha * (q u^T)) psi = q * (alpha (u * psi))
-            driven = direct + written * ((items * activity) @ plasticity.T)
-            similarity = cosine_similarity(driven, axis, dim=-1).sum()
+            drive = direct + pattern * ((items * activity) @ plasticity.T)
+            similarity = cosine_similarity(drive, axis, dim=-1).sum()
             optimizer.zero_grad(set_to_none=True)
             (-similarity).backward()
             optimizer.step()
         mean = float(similarity.detach()) / (activity.shape[0] * activity.shape[1])
         if best is None or mean > best.mean_cosine:
-            found, common = (tensor.detach().cpu().numpy().copy() for tensor in (items, written))
-            best = Recoding(found, common, mean, start)
+            by_item, common = (tensor.detach().cpu().numpy().copy() for tensor in (items, pattern))
+            best = Recoding(by_item, common, mean, start)
         if mean >= wanted:
             break
     assert best is not None
@@ -134,22 +132,22 @@ def pair_by_item(similarity: Numbers, first: Numbers, second: Numbers, num_items
     rows = []
     for step in (1, -1):
         for upper in range(num_items - 1):
-            shown = (upper, upper + 1)[::step]
-            chosen = (first == shown[0]) & (second == shown[1])
-            rows.append(similarity[chosen].mean(0) if chosen.any() else np.full(num_items, np.nan))
+            pair = (upper, upper + 1)[::step]
+            matches = (first == pair[0]) & (second == pair[1])
+            rows.append(similarity[matches].mean(0) if matches.any() else np.full(num_items, np.nan))
     return np.stack(rows)
 
 
 def reinstatement_effect(
     similarity: Numbers, change: Numbers, answers: Numbers, item: int
 ) -> tuple[float, float]:
-    """How well an item's reinstatement at the response step predicts its move at the delay step.
+    """Regression of an item's move at the delay step on its reinstatement at the response step.
 
     Args:
         similarity: (K, N), of the activity at the response step with each item's pattern.
         change: (K, N), of the items' alignments from the step before to the delay step.
         answers: (K,), 1 for the first item, 0 or -1 for the second.
-        item: Which, usually one that was not shown.
+        item: Number of the item, usually one that was not shown.
 
     Returns:
         Correlation over presentations of (similarity times the sign of the answer) with the change, and the

@@ -1,4 +1,4 @@
-"""Geometry of rules: input weights of a new rule as a sum of others, and modulation of input channels.
+"""Geometry of rules: a new rule's input weights as a sum of others, and modulation of input channels.
 
 Source: MultiTaskMPN (Allen Institute), transfer by one new column of W_in; arithmetic of rules after Yang,
 Joglekar, Song, Newsome & Wang, Nature Neuroscience 22 (2019), fig. 6.
@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_agents.analysis.recoding import cosines
-
-__all__ = ["RuleDecomposition", "channel_modulation", "decompose_rule", "rule_cosines"]
 
 Floats = npt.NDArray[np.float64]
 

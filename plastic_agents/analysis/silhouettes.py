@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["silhouettes_of_cuts"]
-
 Floats = npt.NDArray[np.float64]
 
 

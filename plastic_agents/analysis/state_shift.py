@@ -21,8 +21,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.statistics import Line, pearson
 
-__all__ = ["CATEGORIES", "StateShift", "category_of", "state_shift"]
-
 Floats = npt.NDArray[np.float64]
 
 CATEGORIES = {
@@ -70,7 +68,7 @@ def state_shift(
         before: Mean states at the last step of fixation, (T, K, ...), any shape of n entries; NaN for a
             direction that a task did not have (`task_variance.condition_means` of each task's trials).
         after: One step later, at the first step of the stimulus.
-        rng: Of the permutations.
+        rng: Generator of the permutations.
         num_permutations: Number of permutations.
 
     Raises:

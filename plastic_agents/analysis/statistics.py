@@ -12,14 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = [
-    "Line",
-    "LinearDecoding",
-    "RunningMoments",
-    "fit_line",
-    "pearson",
-]
-
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
 
@@ -41,8 +33,8 @@ class Line(NamedTuple):
     """Least-squares line y = intercept + slope x.
 
     Attributes:
-        slope: Of the line.
-        intercept: Of the line.
+        slope: Slope of the line.
+        intercept: Intercept of the line.
         r: Pearson correlation of x and y; NaN where y does not vary.
         p: Two-sided, of no slope, by Student's t, for independent points.
         num_points: Points without a NaN.

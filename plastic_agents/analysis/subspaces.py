@@ -15,21 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Currents",
-    "Moments",
-    "Subspaces",
-    "captured_variance",
-    "cross_variance",
-    "moved_readout",
-    "output_currents",
-    "participation_ratio",
-    "principal_basis",
-    "principal_directions",
-    "state_dimension",
-    "subspaces",
-]
-
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -96,7 +81,7 @@ def subspaces(moments: Moments, num_decision: int = 4) -> Subspaces:
     without noise and problems 2-51, what figure 2 shows.
 
     Args:
-        moments: Of the trajectories.
+        moments: Moments of the trajectories.
         num_decision: k, directions of the decision subspace.
     """
     mean = (moments.total / moments.num_problems).reshape(-1, moments.total.shape[-1])
@@ -143,9 +128,9 @@ class Currents(NamedTuple):
     """Contributions to the currents of the outputs, each (P, K, T, O).
 
     Attributes:
-        mean_decision: Of what the images' trajectories have in common within D.
-        residual_decision: Of the rest within D.
-        stimulus: Of what lies outside of D.
+        mean_decision: By the mean trajectories over problems within D.
+        residual_decision: By the rest within D.
+        stimulus: By the part outside of D.
     """
 
     mean_decision: FloatArray

@@ -23,18 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "PROBED_EPOCHS",
-    "TaskPeriod",
-    "TaskVariance",
-    "condition_means",
-    "fractional_histogram",
-    "fractional_variance",
-    "modulated_variance",
-    "normalised_variance",
-    "task_periods",
-]
-
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.integer[Any]]
 Numbers = npt.NDArray[Any]

@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from plastic_agents.analysis.statistics import pearson
 
-__all__ = ["rank_correlations", "toy_values"]
-
 
 def toy_values(
     rng: np.random.Generator,
@@ -29,7 +27,7 @@ def toy_values(
         rng: Draws initial values in [-1, 1] and pairs.
         num_episodes: B.
         num_items: N.
-        num_trials: Of each episode.
+        num_trials: Number of trials in each episode.
         reinstatement: Change of the outer neighbours; 0: none.
         only_errors: Change values only where the higher ranked item's value is not the larger.
         squashed: Put all values through tanh after every trial.

@@ -18,23 +18,6 @@ from plastic_envs.episodes import Episodes
 from plastic_envs.transitive.measures import share_by_pair
 from plastic_envs.transitive.schedules import RESPONSE, Layout
 
-__all__ = [
-    "Choices",
-    "ShamPattern",
-    "Solution",
-    "across_lists",
-    "by_distance",
-    "by_place",
-    "choices_of",
-    "classify_solution",
-    "distance_curve",
-    "end_anchor",
-    "learning_curve",
-    "pair_tables",
-    "quartiles",
-    "sham_pattern",
-]
-
 Floats = npt.NDArray[np.float64]
 Lists = Sequence[Sequence[int]]
 
@@ -46,7 +29,7 @@ _LINKED, _KEPT = 0.66, 0.75
 
 @dataclass(frozen=True)
 class Choices:
-    """What was asked and whether it was answered rightly.
+    """The pairs shown, and the answers' correctness.
 
     Attributes:
         correct: (R, B) float, 1 or 0 (or the expected score of an observer).
@@ -67,21 +50,21 @@ class Choices:
     @staticmethod
     def joined(parts: Iterable[Choices]) -> Choices:
         """Choices of batches of episodes as those of one batch."""
-        made = list(parts)
+        batches = list(parts)
         correct, first, second = (
-            np.concatenate([getattr(part, name) for part in made], axis=1)
+            np.concatenate([getattr(part, name) for part in batches], axis=1)
             for name in ("correct", "first", "second")
         )
-        return Choices(correct, first, second, made[0].num_items)
+        return Choices(correct, first, second, batches[0].num_items)
 
 
 def choices_of(episodes: Episodes, actions: npt.NDArray[np.integer[Any]], layout: Layout) -> Choices:
     """The choices of all trials of played episodes of transitive inference.
 
     Args:
-        episodes: As played.
+        episodes: The episodes, as played.
         actions: (T, B).
-        layout: Of the task they come from.
+        layout: Layout of the task.
     """
     response = layout.starts + RESPONSE
     first, second = (
@@ -149,7 +132,7 @@ def by_place(table: Floats) -> Floats:
 
 
 def end_anchor(table: Floats, most_distant: int = 3) -> float:
-    """How much better pairs with an end item are than others of their distance, up to a limit."""
+    """Accuracy of pairs with an end item minus that of other pairs of the same distance, up to a limit."""
     placed = by_place(table)
     gaps = []
     for distance in range(1, min(most_distant, len(placed)) + 1):
@@ -167,26 +150,26 @@ def learning_curve(choices: Choices) -> Floats:
 def quartiles(splits: Floats) -> Floats:
     """Lower quartile, median, upper quartile over splits, (S, ...) -> (3, ...); NaN for what is undefined."""
     defined = ~np.isnan(splits).all(0)
-    found = np.full((3, *splits.shape[1:]), np.nan)
-    found[:, defined] = np.nanquantile(splits[:, defined], (0.25, 0.5, 0.75), axis=0)
-    return found
+    result = np.full((3, *splits.shape[1:]), np.nan)
+    result[:, defined] = np.nanquantile(splits[:, defined], (0.25, 0.5, 0.75), axis=0)
+    return result
 
 
 # ---- two lists ---------------------------------------------------------------------------------------
 
 
 def across_lists(lists: Lists, num_items: int) -> npt.NDArray[np.bool_]:
-    """Which pairs (N, N) are of items of different lists."""
+    """Mask (N, N) of the pairs of items from different lists."""
     of_item = np.full(num_items, -1)
     for number, items in enumerate(lists):
         of_item[list(items)] = number
-    known = of_item >= 0
-    return np.asarray((of_item[:, None] != of_item) & known[:, None] & known)
+    in_a_list = of_item >= 0
+    return np.asarray((of_item[:, None] != of_item) & in_a_list[:, None] & in_a_list)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """How a network solves transitive inference, as far as behaviour and modulator tell.
+    """A network's way of solving transitive inference, judged by behaviour and modulator.
 
     Attributes:
         kind: "active": it links two lists and its modulator at feedback does not turn with reward; "passive":
@@ -211,10 +194,10 @@ class Solution:
 def classify_solution(
     table: Floats, lists: Lists, feedback_after_right: float, feedback_after_wrong: float
 ) -> Solution:
-    """Tell active from passive solutions by pairs that tell: an average over all across-list pairs does not.
+    """Classify a solution as active or passive by diagnostic pairs, not by the mean over across-list pairs.
 
     In a passive solution the linking pair itself is soon answered rightly, but its two items alone have
-    moved, so that pairs of one of them with the items near the other end at or below chance, and so do those
+    moved, so that pairs of one of them with the items near the other end stay at or below chance, as do those
     with its neighbours in its own list.
 
     Args:
@@ -233,8 +216,8 @@ def classify_solution(
     pairs = [(i, j) for i in range(size) for j in range(i + 1, size)]
     across = across_lists(lists, size)
 
-    def of(chosen: Iterable[tuple[int, int]]) -> dict[tuple[int, int], float]:
-        return {pair: float(table[pair]) for pair in chosen}
+    def of(some: Iterable[tuple[int, int]]) -> dict[tuple[int, int], float]:
+        return {pair: float(table[pair]) for pair in some}
 
     interior = of(p for p in pairs if across[p] and 2 <= p[1] - p[0] <= 4 and not ends & set(p))
     within = of(p for p in pairs if not across[p])
@@ -266,7 +249,7 @@ class ShamPattern:
 
 
 def sham_pattern(table: Floats, lists: Lists) -> ShamPattern:
-    """Whether ranks were carried over between lists that nothing links.
+    """Test whether ranks were carried over between lists that nothing links.
 
     Args:
         table: Accuracy by pair, (N, N).

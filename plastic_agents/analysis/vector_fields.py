@@ -26,17 +26,6 @@ import numpy.typing as npt
 from plastic_agents.analysis.subspaces import participation_ratio, principal_directions
 from plastic_agents.networks.leaky_softplus.rule import Weights
 
-__all__ = [
-    "CumulativeChange",
-    "FieldChange",
-    "FieldSummary",
-    "cumulative_change",
-    "field_change",
-    "flow",
-    "summarise",
-    "trajectories",
-]
-
 FloatArray = npt.NDArray[np.float64]
 
 _SMALLEST = 1e-300  # length below which a vector has no direction

@@ -9,8 +9,6 @@ from torch.nn import functional as F
 
 from plastic_envs.arguments import unknown_name
 
-__all__ = ["ACTIVATIONS", "activation"]
-
 
 def _tukey(a: torch.Tensor) -> torch.Tensor:
     """The rising flank of a Tukey window: 0 up to 0, half a cosine wave, 1 from 1 on."""

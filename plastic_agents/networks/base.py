@@ -1,4 +1,4 @@
-"""What every network of the suite has in common: it is called like `torch.nn.RNN`, and its state is explicit.
+"""The interface of every network: it is called like `torch.nn.RNN`, and its state is explicit.
 
 Letters for shapes: T time steps, B batch rows (one episode each), I inputs, F features, O outputs.
 """
@@ -14,19 +14,6 @@ from typing import Any, ClassVar, Generic, NamedTuple
 import torch
 from torch import nn
 from typing_extensions import TypeVar
-
-__all__ = [
-    "Network",
-    "Recording",
-    "State",
-    "StateT",
-    "Stream",
-    "detach",
-    "in_stretches",
-    "published_decoder",
-    "recall",
-    "where_rows",
-]
 
 State = tuple[Any, ...]
 """What a network remembers: a NamedTuple of tensors, each with the batch as its first axis."""
@@ -90,7 +77,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start.
+            state: State before the first step.
             resets: (T, B) bool with at least one true entry, or None if there are no resets.
 
         Returns:
@@ -113,7 +100,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
 
         Returns:
@@ -135,7 +122,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
 
         Returns:
@@ -151,11 +138,11 @@ class Network(nn.Module, ABC, Generic[StateT]):
         resets: torch.Tensor | None = None,
         lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, StateT]:
-        """What `both` does, for rows of different lengths, which some networks make use of to save time.
+        """Compute `both` for rows of different lengths; some networks save time by it.
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None means `initial_state(B)`.
+            state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool; None: nowhere.
             lengths: (B,) int64, each from 1 to T, after how many steps a row is over; None: all T. Outputs
                 and features that come after, and the state of a row that is over, may be anything.
@@ -168,22 +155,22 @@ class Network(nn.Module, ABC, Generic[StateT]):
         """Begin a sequence whose inputs come one at a time, as they do from an environment; see `Stream`.
 
         Args:
-            state: Where to start; B rows.
+            state: State before the first step, B rows.
             resets: (T, B) bool for the whole of the sequence to come; None: nowhere.
             record: Whether `Stream.recorded` will be called.
         """
         return Stream(self, state, resets, record=record)
 
     def add_value_head(self) -> None:
-        """Make sure that there is a `value`: Linear(F -> 1), torch's initialisation."""
+        """Add the head `value`, Linear(F -> 1) with torch's initialisation, if there is none."""
         if self.value is None:
             self.value = nn.Linear(self.num_features, 1)
 
     def constrain(self) -> None:
-        """Put parameters back where they belong; learners call it after each step taken. Default: nothing."""
+        """Project parameters onto their allowed range; called after each update. Default: nothing."""
 
     def penalised_parameters(self) -> list[nn.Parameter]:
-        """What a learner's `weight_penalty` holds small. Default: all trained matrices."""
+        """Parameters that a learner's `weight_penalty` applies to. Default: all trained matrices."""
         return [p for p in self.parameters() if p.dim() >= 2 and p.requires_grad]
 
     def prepared(
@@ -206,7 +193,7 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
 
 class Recording(NamedTuple):
-    """What a recorded `Stream` amounts to, as if the sequence had been passed whole, with gradients.
+    """Outputs of a recorded `Stream` as if the sequence had been passed whole, with gradients.
 
     Attributes:
         outputs: (T, B, O).
@@ -220,15 +207,15 @@ class Recording(NamedTuple):
 
 
 class Stream(Generic[StateT]):
-    """A sequence that is fed step by step without gradients, and may be had whole with gradients afterwards.
+    """A sequence that is fed step by step without gradients, and can be repeated whole with gradients.
 
-    This is how a network is trained in a task that answers back: play first; then, as the actions taken are
-    constants of the gradient, differentiate the sequence that came of it. This plain form runs the network a
-    second time; a network that can reuse what the steps found overrides `Network.stream`.
+    So a network is trained in a closed-loop task: play first; then, as the actions taken are
+    constants of the gradient, differentiate the recorded sequence. This plain form runs the network a
+    second time; a network that can reuse the steps' results overrides `Network.stream`.
 
     Args:
         network: The network.
-        state: Where to start; B rows.
+        state: State before the first step, B rows.
         resets: (T, B) bool; None: nowhere.
         record: Whether `recorded` will be called, so that the inputs must be kept.
     """
@@ -271,21 +258,21 @@ def in_stretches(
     inputs: torch.Tensor,
     state: StateT,
     resets: torch.Tensor | None,
-    forgotten: StateT,
+    fresh: StateT,
     fast_weights: tuple[str, ...] = (),
 ) -> tuple[torch.Tensor, StateT]:
-    """Run something that knows no resets over the stretches between them.
+    """Run a function that has no resets over the stretches between them.
 
     Args:
         run: Maps inputs (S, B, I) and a state to something (S, B, ...) and the next state.
         inputs: (T, B, I).
-        state: Where to start.
+        state: State before the first step.
         resets: (T, B) bool; None: nowhere.
-        forgotten: A state whose activity is that of an episode's start.
+        fresh: A state whose activity is that of an episode's start.
         fast_weights: Names of the entries that are kept.
 
     Returns:
-        What `run` gave for all steps, and the state after the last.
+        Results of `run` for all steps, and the state after the last.
     """
     if resets is None:
         return run(inputs, state)
@@ -294,8 +281,8 @@ def in_stretches(
     pieces = []
     for first, last in itertools.pairwise(edges):
         if first in cuts:
-            kept = {name: getattr(state, name) for name in fast_weights}
-            state = where_rows(resets[first], forgotten, state)._replace(**kept)  # type: ignore[attr-defined]
+            weights = {name: getattr(state, name) for name in fast_weights}
+            state = where_rows(resets[first], fresh, state)._replace(**weights)  # type: ignore[attr-defined]
         piece, state = run(inputs[first:last], state)
         pieces.append(piece)
     return torch.cat(pieces), state
@@ -334,18 +321,18 @@ def recall(
     steps, count = inputs.shape[0], past.shape[1]
     if count == 0:
         return inputs, past
-    known = torch.cat([past.transpose(0, 1), inputs])  # (k + T, B, I)
-    shown = [known[count - j : count - j + steps] for j in range(count + 1)]
+    history = torch.cat([past.transpose(0, 1), inputs])  # (k + T, B, I)
+    windows = [history[count - j : count - j + steps] for j in range(count + 1)]
     if resets is None:
-        return torch.cat(shown, dim=-1), known[steps:].transpose(0, 1)
+        return torch.cat(windows, dim=-1), history[steps:].transpose(0, 1)
     number = resets.cumsum(
         0
     )  # (T, B), which stretch a step belongs to; what came before belongs to stretch 0
     stretch = torch.cat([number.new_zeros(count, inputs.shape[1]), number])
     same = [stretch[count - j : count - j + steps] == number for j in range(count + 1)]
-    shown = [part * alike.unsqueeze(2) for part, alike in zip(shown, same, strict=True)]
-    kept = known[steps:] * (stretch[steps:] == number[-1]).unsqueeze(2)
-    return torch.cat(shown, dim=-1), kept.transpose(0, 1)
+    windows = [part * alike.unsqueeze(2) for part, alike in zip(windows, same, strict=True)]
+    last_inputs = history[steps:] * (stretch[steps:] == number[-1]).unsqueeze(2)
+    return torch.cat(windows, dim=-1), last_inputs.transpose(0, 1)
 
 
 def published_decoder(num_features: int, num_outputs: int) -> nn.Sequential:

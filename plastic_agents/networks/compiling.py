@@ -7,8 +7,6 @@ from typing import Any
 
 import numba
 
-__all__ = ["DISABLED", "compiled"]
-
 DISABLED = bool(getattr(numba.config, "DISABLE_JIT"))  # noqa: B009  (set by numba while it is imported)
 """Whether nothing is compiled (`NUMBA_DISABLE_JIT=1`): loops then run as plain Python, which is slow."""
 
@@ -16,9 +14,9 @@ _SUMS_IN_ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}  # but NaN and infin
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """The function compiled; sums may be taken in any order, so that they use the processor's vectors.
+    """Compile a function; sums may be taken in any order, so that they use the processor's vectors.
 
-    What is compiled is kept on disk for the next process, where there is a folder that may be written.
+    The compiled code is cached on disk for the next process, if there is a writable folder.
     """
     options: dict[str, Any] = {"nogil": True, "fastmath": _SUMS_IN_ANY_ORDER, "error_model": "numpy"}
     try:

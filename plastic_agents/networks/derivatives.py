@@ -1,4 +1,4 @@
-"""What a hand-written backward pass needs so that no derivative comes out wrong.
+"""Helpers of hand-written backward passes, so that no derivative comes out wrong.
 
 The fast paths hand autograd a gradient that they worked out by themselves. That serves `backward` and
 `torch.autograd.grad`. Where the gradient itself is to be differentiated (`create_graph=True`, Hessians,
@@ -14,11 +14,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.autograd.forward_ad import unpack_dual
 
-__all__ = ["graph_of_gradients", "only_backward"]
-
 
 def only_backward(*tensors: torch.Tensor | None) -> bool:
-    """Whether nobody but ordinary backward differentiation watches these tensors."""
+    """True if only ordinary backward differentiation tracks these tensors."""
     return not any(
         tensor is not None
         and (torch.func.debug_unwrap(tensor) is not tensor or unpack_dual(tensor).tangent is not None)

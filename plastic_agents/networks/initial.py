@@ -1,4 +1,4 @@
-"""Ways to draw the first weights of a matrix, by name."""
+"""Initialisations of a weight matrix, by name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 
 import torch
 from torch import nn
-
-__all__ = ["INITIALISATIONS", "initialise", "initialise_vector"]
 
 INITIALISATIONS = (
     "xavier", "gaussian", "two-peak", "log-normal", "sparse-xavier", "sparse-gaussian", "one-hot", "identity",

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["leaky_rates"]
-
 
 def leaky_rates(
     drive: torch.Tensor,
@@ -29,7 +27,7 @@ def leaky_rates(
         h after each step, (T, B, N).
     """
     state, states = start, []
-    for given in drive:
-        state = (1.0 - leak) * state + leak * activation(given + state @ recurrent)
+    for x in drive:
+        state = (1.0 - leak) * state + leak * activation(x + state @ recurrent)
         states.append(state)
     return torch.stack(states)

@@ -13,11 +13,9 @@ from plastic_agents.networks.initial import INITIALISATIONS, initialise, initial
 from plastic_agents.networks.leaky_rates import leaky_rates
 from plastic_envs.arguments import Range, Size, Words, checked
 
-__all__ = ["LeakyRNN", "LeakyState"]
-
 
 class LeakyState(NamedTuple):
-    """What `LeakyRNN` remembers.
+    """State of `LeakyRNN`.
 
     Attributes:
         hidden: h, (B, N).
@@ -91,7 +89,7 @@ class LeakyRNN(Network[LeakyState]):
         return in_stretches(self._stretch, drive, state, resets, self.initial_state(inputs.shape[1]))
 
     def _stretch(self, drive: torch.Tensor, state: LeakyState) -> tuple[torch.Tensor, LeakyState]:
-        """Run where nothing is reset."""
+        """Run without resets."""
         f = activation_named(self.activation)
         activity = leaky_rates(drive, state.hidden, self.recurrent.T, 1.0 - self.retention, f)
         return activity, LeakyState(activity[-1])

@@ -11,8 +11,6 @@ from plastic_agents.networks.initial import initialise, initialise_vector
 from plastic_agents.networks.leaky_rnn import LeakyState
 from plastic_envs.arguments import Size, checked
 
-__all__ = ["PublishedGRU"]
-
 
 class PublishedGRU(Network[LeakyState]):
     """Gated units h <- (1 - z) c + z h, y = W_out h; zeros at the start.
@@ -76,7 +74,7 @@ class PublishedGRU(Network[LeakyState]):
         )
 
     def _stretch(self, drive: torch.Tensor, state: LeakyState) -> tuple[torch.Tensor, LeakyState]:
-        """Run where nothing is reset."""
+        """Run without resets."""
         f, h, activity = activation_named(self.activation), state.hidden, []
         to_gates, to_candidate = drive.split([2 * self.num_features, self.num_features], dim=-1)
         for gate, candidate in zip(to_gates, to_candidate, strict=True):

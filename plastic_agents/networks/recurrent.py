@@ -10,13 +10,11 @@ from torch import nn
 from plastic_agents.networks.base import Network, in_stretches, published_decoder, recall
 from plastic_envs.arguments import Range, Size, check_size, checked
 
-__all__ = ["RecurrentState", "TorchRecurrent"]
-
 _LAYERS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class RecurrentState(NamedTuple):
-    """What `TorchRecurrent` remembers.
+    """State of `TorchRecurrent`.
 
     Attributes:
         hidden: Activity, (B, H).
@@ -80,19 +78,19 @@ class TorchRecurrent(Network[RecurrentState]):
         self, inputs: torch.Tensor, state: RecurrentState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, RecurrentState]:
         """Activity (T, B, H) and the state; see `Network.run`."""
-        shown, past = recall(inputs, state.past, resets)
+        windows, past = recall(inputs, state.past, resets)
         activity, state = in_stretches(
-            self._stretch, shown, state, resets, self.initial_state(inputs.shape[1])
+            self._stretch, windows, state, resets, self.initial_state(inputs.shape[1])
         )
         return activity, state._replace(past=past)
 
-    def _stretch(self, shown: torch.Tensor, state: RecurrentState) -> tuple[torch.Tensor, RecurrentState]:
+    def _stretch(self, inputs: torch.Tensor, state: RecurrentState) -> tuple[torch.Tensor, RecurrentState]:
         """Torch's layer over steps without a reset, (S, B, (1 + history) I)."""
         # Torch's own state has the layers as its first axis: (B, H) -> (1, B, H).
         hidden, cell = state.hidden.unsqueeze(0), state.cell
         if self.cell == "lstm":
-            activity, (hidden, memory) = self.layer(shown, (hidden, cell.unsqueeze(0)))
+            activity, (hidden, memory) = self.layer(inputs, (hidden, cell.unsqueeze(0)))
             cell = memory.squeeze(0)
         else:
-            activity, hidden = self.layer(shown, hidden)
+            activity, hidden = self.layer(inputs, hidden)
         return activity, RecurrentState(hidden.squeeze(0), cell, state.past)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import torch
 
-__all__ = ["gumbel"]
-
 
 def gumbel(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
     """Gumbel noise of shape (T, B, K): scores plus noise are greatest at a draw from the scores' softmax.

@@ -11,11 +11,9 @@ from torch.nn import functional
 from plastic_agents.networks.base import Network, published_decoder, recall
 from plastic_envs.arguments import Range, Size, check_size, checked
 
-__all__ = ["CausalTransformer", "TransformerState"]
-
 
 class TransformerState(NamedTuple):
-    """What `CausalTransformer` remembers: keys and values of the last C - 1 steps, the latest last.
+    """State of `CausalTransformer`: keys and values of the last C - 1 steps, the latest last.
 
     Attributes:
         keys: Before rotation, (B, L, C - 1, F), for L layers of width F.
@@ -95,8 +93,8 @@ class CausalTransformer(Network[TransformerState]):
         self, inputs: torch.Tensor, state: TransformerState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, TransformerState]:
         """Activity (T, B, F) of the last block, normalised, and the state; see `Network.run`."""
-        shown, past = recall(inputs, state.past, resets)
-        activity, window = self.embed(shown).transpose(0, 1), state
+        windows, past = recall(inputs, state.past, resets)
+        activity, window = self.embed(windows).transpose(0, 1), state
         # A context's length at a time, so that memory grows with T and not with its square.
         pieces, first = [], 0
         for piece in activity.split(self.context, dim=1):
@@ -110,12 +108,12 @@ class CausalTransformer(Network[TransformerState]):
         self, activity: torch.Tensor, state: TransformerState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, TransformerState]:
         """All blocks over at most C steps, (B, S, F), with the cache before and after them; resets (B, S)."""
-        steps, kept = activity.shape[1], self.context - 1
-        cached = int(state.length.max()) if kept else 0  # older slots are empty in every row
-        first = kept - cached
+        steps, cache_size = activity.shape[1], self.context - 1
+        cached = int(state.length.max()) if cache_size else 0  # older slots are empty in every row
+        first = cache_size - cached
         query = torch.arange(cached, cached + steps, device=activity.device).unsqueeze(1)
         key = torch.arange(cached + steps, device=activity.device)
-        visible = (key <= query) & (query - key <= kept)  # (S, cached + S)
+        visible = (key <= query) & (query - key <= cache_size)  # (S, cached + S)
         filled = key >= cached - state.length.unsqueeze(1)  # (B, cached + S)
         mask = visible & filled[:, None, None]  # (B, 1, S, cached + S), the heads alike
         length = state.length + steps
@@ -133,12 +131,12 @@ class CausalTransformer(Network[TransformerState]):
             activity, keys, values = block(
                 activity, state.keys[:, layer, first:], state.values[:, layer, first:], turns, mask
             )
-            all_keys.append(_last(keys, kept))
-            all_values.append(_last(values, kept))
+            all_keys.append(_last(keys, cache_size))
+            all_values.append(_last(values, cache_size))
         return activity, TransformerState(
             torch.stack(all_keys, dim=1),
             torch.stack(all_values, dim=1),
-            length.clamp_max(kept),
+            length.clamp_max(cache_size),
             state.past,
         )
 
@@ -195,8 +193,8 @@ class _Block(nn.Module):
 
 def _last(steps: torch.Tensor, count: int) -> torch.Tensor:
     """The last `count` of (B, S, F), after zeros if there are fewer."""
-    found = steps.shape[1]
-    return functional.pad(steps, (0, 0, max(count - found, 0), 0))[:, max(found - count, 0) :]
+    length = steps.shape[1]
+    return functional.pad(steps, (0, 0, max(count - length, 0), 0))[:, max(length - count, 0) :]
 
 
 def _turns(positions: int, head_size: int, like: torch.Tensor) -> torch.Tensor:

@@ -15,14 +15,12 @@ from plastic_agents.agent import Agent
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
 
-__all__ = ["Played", "evaluate", "named_generator", "normalised", "play", "torch_generator"]
-
 # Numbers of a sampled episode's score that a 95 % interval of its mean spans to either side.
 _Z_95 = 1.96
 
 
 def named_generator(seed: int, name: str) -> np.random.Generator:
-    """A generator of its own for every seed and purpose; a new purpose changes no other's numbers."""
+    """A generator for one seed and purpose; a new purpose changes no other generator's numbers."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),)))
 
 
@@ -36,8 +34,8 @@ class Played:
     """Episodes and what an agent did in them.
 
     Attributes:
-        task: Where they come from.
-        episodes: As played.
+        task: The task of the episodes.
+        episodes: The episodes, as played.
         actions: (T, B, ...).
     """
 
@@ -50,11 +48,11 @@ def play(agent: Agent, task: Task, num_episodes: int, seed: int, name: str) -> P
     """Let an agent play fresh episodes, the same ones for every agent with that seed and name.
 
     Args:
-        agent: Who plays; its memory is fresh in every episode.
-        task: What is played.
-        num_episodes: How many.
+        agent: The agent; its memory is fresh in every episode.
+        task: The task.
+        num_episodes: Number of episodes.
         seed: Seed of the run.
-        name: What it is for; names the stream of random numbers.
+        name: Purpose of the episodes; names the stream of random numbers.
     """
     episodes = task.sample(named_generator(seed, name), num_episodes)
     actions = agent.act_on(episodes, task, torch_generator(seed, f"{name}/agent"))
@@ -76,7 +74,7 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
     """Score an agent on a task's test split.
 
     Args:
-        agent: Who plays.
+        agent: The agent.
         task: The test split.
         num_episodes: Episodes to take the score over.
         seed: Seed of the run.
@@ -86,26 +84,26 @@ def evaluate(agent: Agent, task: Task, num_episodes: int, seed: int) -> tuple[di
         `normalized_score`, the task's own metrics, `reference/<name>` for every reference score, and
         `<probe>/<metric>` for every condition the task probes; and the episodes behind the score.
     """
-    played = play(agent, task, num_episodes, seed, "test")
-    own = task.metrics(played.episodes, played.actions)
-    references = task.reference_scores(played.episodes)
+    record = play(agent, task, num_episodes, seed, "test")
+    own = task.metrics(record.episodes, record.actions)
+    references = task.reference_scores(record.episodes)
     chance, oracle = references["chance"], references["oracle"]
-    per_episode = task.episode_scores(played.episodes, played.actions)
+    per_episode = task.episode_scores(record.episodes, record.actions)
     margin = (
         _Z_95 * float(np.std(per_episode, ddof=1 if len(per_episode) > 1 else 0)) / len(per_episode) ** 0.5
     )
-    found = {
+    metrics = {
         "score": own["score"],
         "score_low": own["score"] - margin,
         "score_high": own["score"] + margin,
         "chance": chance,
         "oracle": oracle,
-        # Undefined where the task cannot tell agents apart: no reason to lose what was trained.
+        # Undefined if chance equals the oracle; that must not lose a trained agent.
         "normalized_score": math.nan if oracle == chance else normalised(own["score"], chance, oracle),
     }
-    found |= {name: value for name, value in own.items() if name != "score"}
-    found |= {f"reference/{name}": value for name, value in references.items()}
+    metrics |= {name: value for name, value in own.items() if name != "score"}
+    metrics |= {f"reference/{name}": value for name, value in references.items()}
     for name, probe in task.probes().items():
-        tried = play(agent, probe, num_episodes, seed, f"probe/{name}")
-        found |= {f"{name}/{k}": v for k, v in probe.metrics(tried.episodes, tried.actions).items()}
-    return found, played
+        trial = play(agent, probe, num_episodes, seed, f"probe/{name}")
+        metrics |= {f"{name}/{k}": v for k, v in probe.metrics(trial.episodes, trial.actions).items()}
+    return metrics, record

@@ -1,4 +1,4 @@
-"""What can be watched while a run goes on: TensorBoard events and a CSV file.
+"""Live records of a run: TensorBoard events and a CSV file.
 
 Both are written by Stable-Baselines3's own writers, with its tags (`time/...`, `train/...`, `eval/...`). The
 step is the number of the update.
@@ -29,16 +29,14 @@ from plastic_agents.runner.cli import Mistake, one_line
 from plastic_agents.runner.config import RunConfig, flat, to_dict
 from plastic_envs.naming import short_name
 
-__all__ = ["EventWriter", "Tracker", "write_images", "write_outcome"]
-
 _PROJECT = "plastic-gym"
 
 
 class _TensorBoard(TensorBoardOutputFormat):
-    """Stable-Baselines3's writer, able to take up a run where it was left.
+    """Stable-Baselines3's writer, which can continue an earlier run's events.
 
     Args:
-        folder: Where the event file goes.
+        folder: Folder of the event file.
         first_step: What earlier event files in the folder hold from this step on is void (None: nothing is).
     """
 
@@ -181,7 +179,7 @@ class Tracker:
 
     @staticmethod
     def check(config: RunConfig) -> None:
-        """Make sure that the service can be reached by its package and key, before anything is written.
+        """Check the service's package and key before anything is written.
 
         Raises:
             Mistake: If its package is not installed, or there is no key for it.
@@ -198,10 +196,10 @@ class Tracker:
         if os.environ.get("WANDB_MODE", "online") != "online":
             return
         try:
-            known = wandb.login()
+            logged_in = wandb.login()
         except wandb.errors.Error as error:
             raise Mistake(f"--track wandb: {one_line(error)}") from error
-        if not known:
+        if not logged_in:
             raise Mistake("--track wandb: no key; log in with `wandb login`, or set WANDB_MODE=offline.")
 
     def __enter__(self) -> Tracker:

@@ -1,4 +1,4 @@
-"""Figures that every task has.
+"""Figures of every task.
 
 Each function takes results and gives a `matplotlib.figure.Figure`; pyplot is not used. Colours are Okabe and
 Ito's, which people with any common colour vision can tell apart; an agent keeps its colour in all figures.
@@ -23,8 +23,6 @@ from plastic_agents.registry import AGENTS
 from plastic_agents.runner.history import Curve
 from plastic_agents.runner.results import Results, best_first, by_agent, number
 from plastic_envs.naming import short_name
-
-__all__ = ["COLOURS", "colour_of", "comparison", "fast_weights", "png", "styled", "training_curves"]
 
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000",
@@ -60,13 +58,13 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     """Draw in this suite's style without changing matplotlib's settings for anybody else."""
 
     @functools.wraps(draw)
-    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with mpl.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
             FigureCanvasAgg(figure)
             return figure
 
-    return drawn
+    return wrapper
 
 
 def colour_of(agent: str) -> str:
@@ -99,12 +97,12 @@ def training_curves(run: Results) -> Figure:
         ("Learning rate", "learning rate", {"train/learning_rate": ""}),
         ("Gradient norm before clipping", "Euclidean norm", {"train/grad_norm": ""}),
     ]
-    shown = [panel for panel in panels if panel[0] == "Score" or any(tag in run.curves for tag in panel[2])]
-    columns = min(2, len(shown))
-    rows = -(-len(shown) // columns)
+    visible = [panel for panel in panels if panel[0] == "Score" or any(tag in run.curves for tag in panel[2])]
+    columns = min(2, len(visible))
+    rows = -(-len(visible) // columns)
     figure = Figure(figsize=(9.0, 0.4 + 2.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-    for axes, (title, label, tags) in zip(grid, shown, strict=False):
+    for axes, (title, label, tags) in zip(grid, visible, strict=False):
         _lines(axes, run.curves, tags)
         axes.set(title=title, ylabel=label)
         if title == "Score":
@@ -113,9 +111,9 @@ def training_curves(run: Results) -> Figure:
             axes.legend()
         else:
             axes.set_yscale("log")
-    for axes in grid[len(shown) :]:
+    for axes in grid[len(visible) :]:
         axes.set_visible(False)
-    for axes in grid[max(0, len(shown) - columns) : len(shown)]:
+    for axes in grid[max(0, len(visible) - columns) : len(visible)]:
         axes.set_xlabel("update")
     figure.suptitle(f"{run.label} on {short_name(run.config.env)}", fontsize=11)
     return figure

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from plastic_agents.files import in_place_of, read_npz
 
-__all__ = ["Curve", "History", "read_arrays", "write_arrays"]
-
 
 class Curve(NamedTuple):
     """One figure over training.
@@ -76,7 +74,7 @@ def write_arrays(path: Path, curves: dict[str, Curve], arrays: dict[str, npt.NDA
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Curve], dict[str, npt.NDArray[Any]]]:
-    """What `write_arrays` stored: the training curves and the further arrays.
+    """Read the training curves and the further arrays that `write_arrays` stored.
 
     Raises:
         FileNotFoundError: If there is no such file.

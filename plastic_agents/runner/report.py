@@ -27,8 +27,6 @@ from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.task_reports import experiment_of
 from plastic_envs.naming import short_name
 
-__all__ = ["Drawing", "draw", "html_report", "pdf_report", "present"]
-
 _LOG = logging.getLogger(__name__)
 
 _TEMPLATE = Path(__file__).with_name("templates") / "report.html"
@@ -64,7 +62,7 @@ class Drawing:
 
 
 def present(directory: RunDirectory, figures: bool = True, report: bool = True) -> list[Path]:
-    """Draw a finished run's figures and write its report, from nothing but what is on disk.
+    """Draw a finished run's figures and write its report, from its files alone.
 
     Args:
         directory: The run; other finished runs on the same task are shown beside it.
@@ -81,25 +79,25 @@ def present(directory: RunDirectory, figures: bool = True, report: bool = True) 
     for sibling in directory.siblings():
         try:
             others.append(Results.read(sibling))
-        except Mistake as error:  # another's trouble is no reason to lose this run's report
+        except Mistake as error:  # another run's damage must not cost this run its report
             num_unreadable += 1
             _LOG.warning("left out of the comparison: %s", error)
     siblings = [other for other in others if run.comparable(other)]
     drawings = draw(run, siblings)
-    written = []
+    paths = []
     if figures:
         directory.figures_folder.mkdir(exist_ok=True)
         for drawing in drawings:
             (directory.figures_folder / f"{drawing.name}.png").write_bytes(drawing.png)
-        written += [directory.figures_folder / f"{d.name}.png" for d in drawings]
+        paths += [directory.figures_folder / f"{d.name}.png" for d in drawings]
         write_images(directory.path, {d.name: d.png for d in drawings}, int(run.metrics["updates"]))
     if report:
         page = html_report(run, siblings, drawings, len(others) - len(siblings), num_unreadable)
         write_text(directory.path / "report.html", page)
         pdf_report(directory.path / "report.pdf", run, siblings, drawings)
-        written += [directory.path / "report.html", directory.path / "report.pdf"]
-    _LOG.info("wrote %s", ", ".join(path.name for path in written))
-    return written
+        paths += [directory.path / "report.html", directory.path / "report.pdf"]
+    _LOG.info("wrote %s", ", ".join(path.name for path in paths))
+    return paths
 
 
 def draw(run: Results, siblings: Sequence[Results]) -> list[Drawing]:
@@ -129,7 +127,7 @@ def html_report(
         run: The run.
         siblings: Runs to compare it with.
         drawings: Figures, put into the page.
-        num_left_out: Runs on the same environment that are not compared, as they changed the task's
+        num_left_out: Runs on the same environment that are not compared, since they changed the task's
             arguments.
         num_unreadable: Runs on the same environment whose files are missing, damaged or of another version.
     """
@@ -177,7 +175,7 @@ def pdf_report(path: Path, run: Results, siblings: Sequence[Results], drawings: 
 
 
 def shown(value: Any) -> str:
-    """A metric or setting as a person reads it."""
+    """A metric or setting as readable text."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What a finished run left on disk, read back: the input of every figure and report."""
+"""The files of a finished run, read back: the input of every figure and report."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from plastic_agents.runner.history import Curve, read_arrays
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_envs.naming import short_name
 
-__all__ = ["Results", "best_first", "by_agent", "number", "stacked"]
-
 _NEEDED = (
     *("score", "chance", "oracle", "normalized_score", "updates", "train_seconds", "params_slow"),
     *("params_fast", "score_name", "eval_episodes"),
@@ -34,7 +32,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def best_first(score: float) -> tuple[bool, float]:
-    """A key that sorts scores from the best to the worst, and those that are undefined last."""
+    """Sorting key: scores from the best to the worst, undefined ones last."""
     return math.isnan(score), -score
 
 
@@ -47,7 +45,7 @@ class Results:
         metrics: metrics.json.
         curves: Training and evaluation figures by tag.
         arrays: What the task's experiment and the look at the fast weights stored.
-        path: Where the run lies.
+        path: Directory of the run.
     """
 
     config: RunConfig
@@ -83,7 +81,7 @@ class Results:
         return f"{short_name(self.config.agent)}, seed {self.config.seed}"
 
     def comparable(self, other: Results) -> bool:
-        """Whether both runs played the very same task."""
+        """True if both runs played the very same task."""
         ours, theirs = self.config, other.config
         return (ours.env, ours.env_kwargs) == (theirs.env, theirs.env_kwargs)
 
@@ -98,5 +96,5 @@ def by_agent(runs: list[Results]) -> dict[str, list[Results]]:
 
 def stacked(runs: list[Results], name: str) -> npt.NDArray[Any] | None:
     """One array per run, stacked as a new first axis, of the runs that have it; None if none has."""
-    found = [run.arrays[name] for run in runs if name in run.arrays]
-    return np.stack(found) if found else None
+    curves = [run.arrays[name] for run in runs if name in run.arrays]
+    return np.stack(curves) if curves else None

@@ -1,4 +1,4 @@
-"""Angles in radians: how far apart they are, and which direction is the nearest."""
+"""Angles in radians: distances and nearest directions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-__all__ = ["TWO_PI", "circular_distance", "evenly_spaced", "nearest_direction", "opposite"]
 
 TWO_PI = 2.0 * np.pi
 

@@ -1,4 +1,4 @@
-"""How the cognitive battery shows a trial and asks for a response: codes of angles, layout, noise."""
+"""Observations and targets of the cognitive battery: codes of angles, layout, noise."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from plastic_envs.cognitive.angles import TWO_PI, circular_distance, evenly_spac
 from plastic_envs.cognitive.settings import CognitiveSettings
 from plastic_envs.episodes import Field
 from plastic_envs.streams import RowStreams
-
-__all__ = ["LARGEST_NOISE", "TOLERANCE", "OutputCode", "StimulusCode", "add_noise", "observation_fields"]
 
 TUNING_WIDTH = np.pi / 8  # standard deviation of a ring unit's tuning curve
 TUNING_PEAK = 0.8
@@ -34,7 +32,7 @@ def bump(theta: npt.NDArray[Any], units: int) -> _Floats:
 
 
 class StimulusCode:
-    """How a modality shows locations and strengths.
+    """A modality's code of locations and strengths.
 
     "pair": strength times (sin, cos). "rectified": the same as four channels, [cos]+, [-cos]+, [sin]+,
     [-sin]+. "ring": units with Gaussian tuning curves; several stimuli add up and can be told apart.
@@ -85,7 +83,7 @@ class StimulusCode:
 
 
 class OutputCode:
-    """How responses are given: the targets, and what answers mean.
+    """The code of responses: targets, and the meaning of answers.
 
     Discrete: 0 fixates, 1 + j responds in direction j. Vector, compact: fixation, then (sin, cos). Vector,
     ring: fixation, then units with Gaussian tuning curves.
@@ -125,22 +123,22 @@ class OutputCode:
         """
         if self.is_discrete:
             return np.where(fixates, 0, direction + 1)
-        made = np.zeros((*fixates.shape, self.num_outputs), dtype=np.float32)
+        result = np.zeros((*fixates.shape, self.num_outputs), dtype=np.float32)
         responds = ~fixates
         if self.is_ring:
-            made[...] = 0.05
-            made[..., 0] = np.where(fixates, 0.8, 0.05)
-            made[..., 1:] += (responds[..., None] * TUNING_PEAK * bump(angle, self.directions)).astype(
+            result[...] = 0.05
+            result[..., 0] = np.where(fixates, 0.8, 0.05)
+            result[..., 1:] += (responds[..., None] * TUNING_PEAK * bump(angle, self.directions)).astype(
                 np.float32
             )
         else:
-            made[..., 0] = fixates
-            made[..., 1] = responds * strength * np.sin(angle)
-            made[..., 2] = responds * strength * np.cos(angle)
-        return made
+            result[..., 0] = fixates
+            result[..., 1] = responds * strength * np.sin(angle)
+            result[..., 2] = responds * strength * np.cos(angle)
+        return result
 
     def read(self, answers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.complex128]]:
-        """What answers (...) or (..., outputs) mean.
+        """Decode answers (...) or (..., outputs).
 
         Returns:
             Whether they fixate, (...), and the response, (...), as a complex number: its argument is the
@@ -207,7 +205,7 @@ def add_noise(
         observations: (T, B, O).
         lengths: (B,) steps of each episode.
         std: Standard deviation.
-        streams: B of them.
+        streams: B streams.
     """
     levels, size = _normal_levels(std), observations.shape[-1]
     # So many rows at a time that their random numbers stay in the processor's cache.

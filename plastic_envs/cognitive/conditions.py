@@ -1,4 +1,4 @@
-"""Trials that are listed, not drawn: the published test grid, and psychometric conditions of one's own."""
+"""Trials from a list: the published test grid, and the user's own psychometric conditions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from plastic_envs.cognitive.stimuli import (
     unit_strengths,
 )
 from plastic_envs.cognitive.tasks import EPOCHS, TEST_MS, CognitiveTask
-
-__all__ = ["condition_durations", "condition_stimuli", "num_conditions"]
 
 PSYCHOMETRIC_MATCH = np.pi / 36  # 5 degrees: in psychometric mode a test stimulus closer than that matches
 _LOCATIONS, _STRENGTHS, _CUED_LOCATIONS = 20, 5, 8  # sizes of the grid's factors
@@ -42,10 +40,10 @@ def condition_durations(
     The published times are those of boundaries, so boundaries are cut to whole steps, not intervals.
     """
     ms = np.zeros((len(conditions), len(EPOCHS)))
-    given: dict[str, Any] = (
+    durations: dict[str, Any] = (
         dict(TEST_MS[task.family]) if settings.mode == "test" else settings.psychometric_durations()
     )
-    for epoch, duration in given.items():
+    for epoch, duration in durations.items():
         several = np.atleast_1d(np.asarray(duration, dtype=np.float64))
         if len(several) not in (1, num_conditions(settings, task)):
             raise ValueError(
@@ -118,12 +116,12 @@ def _psychometric(
     settings: CognitiveSettings, task: CognitiveTask, conditions: npt.NDArray[np.int64]
 ) -> Stimuli:
     """Stimuli of the conditions that the caller listed; those of strength 1 are in modality 1."""
-    given = settings.psychometric
-    assert given is not None
+    lists = settings.psychometric
+    assert lists is not None
     size = num_conditions(settings, task)
 
     def column(name: str) -> npt.NDArray[np.float64]:
-        values = np.atleast_1d(np.asarray(given[name], dtype=np.float64))
+        values = np.atleast_1d(np.asarray(lists[name], dtype=np.float64))
         if len(values) != size:
             raise ValueError(
                 f"psychometric: {len(values)} values of {name} for {size} of theta1; give one each."
@@ -135,14 +133,14 @@ def _psychometric(
     if len(task.shown) > 1:
         theta[:, 1] = np.mod(column("theta2"), TWO_PI)
     match = np.full(len(conditions), NOT_ASKED)
-    seen: npt.NDArray[np.float64] = theta
+    visible: npt.NDArray[np.float64] = theta
     if settings.snaps and not settings.compatible_nonmatch:  # what is shown decides
         step = TWO_PI / settings.directions
-        seen = np.asarray(step * nearest_direction(theta, settings.directions), dtype=np.float64)
+        visible = np.asarray(step * nearest_direction(theta, settings.directions), dtype=np.float64)
     if task.locations == "match":
-        match[:] = circular_distance(seen[:, 0], seen[:, 1]) < PSYCHOMETRIC_MATCH
+        match[:] = circular_distance(visible[:, 0], visible[:, 1]) < PSYCHOMETRIC_MATCH
     elif task.locations == "category":
-        match[:] = (seen[:, 0] < np.pi) == (seen[:, 1] < np.pi)
+        match[:] = (visible[:, 0] < np.pi) == (visible[:, 1] < np.pi)
     strengths = no_strengths(settings, len(conditions))
     if task.rule == "stronger":
         pairs = np.stack([column("gamma1"), column("gamma2")], axis=1)  # (b, stimulus[, modality])

@@ -1,4 +1,4 @@
-"""An observer that knows the tasks of the battery and answers from what it sees."""
+"""An observer that knows the battery's tasks and answers from the observations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from plastic_envs.cognitive.coding import LARGEST_NOISE
 if TYPE_CHECKING:
     from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = ["BatteryObserver"]
-
 _SAME_ANGLE = (
     np.pi / 18
 )  # stimuli on a ring match if they are closer; those that do not are twice as far apart
@@ -27,10 +25,10 @@ class BatteryObserver:
     """Reads the task off the rule input, averages what each stimulus shows, and does what the task asks.
 
     Without noise it is right wherever the inputs say what is right. With noise it averages over the time that
-    a stimulus is on, which is all there is to gain.
+    a stimulus is on.
 
     Args:
-        task: What is played.
+        task: The task.
     """
 
     def __init__(self, task: CognitiveBattery) -> None:
@@ -66,14 +64,14 @@ class BatteryObserver:
         starts = episode_starts if len(self._count) == batch else np.ones(batch, dtype=bool)
         if starts.any():
             self._forget(starts)
-        seen = observations.astype(np.float64)
+        inputs = observations.astype(np.float64)
         component = np.zeros(batch, dtype=np.int64)
         if self._rule_field is not None:
-            self._rule_sum += seen[:, self._rule_field]
+            self._rule_sum += inputs[:, self._rule_field]
             component = (self._rule_sum @ self._rules.T).argmax(1)
-        self._take_in(seen[:, self._modalities])
-        goes_off, shown = self._goes_off[component], self._count >= self._num_stimuli[component]
-        answers = np.where(goes_off, seen[:, self._fixation] < 0.5, shown) & (self._count > 0)
+        self._take_in(inputs[:, self._modalities])
+        goes_off, complete = self._goes_off[component], self._count >= self._num_stimuli[component]
+        answers = np.where(goes_off, inputs[:, self._fixation] < 0.5, complete) & (self._count > 0)
         angle, responds = np.zeros(batch), np.zeros(batch, dtype=bool)
         if answers.any():
             angle[answers], responds[answers] = self._respond(np.flatnonzero(answers), component[answers])
@@ -122,7 +120,7 @@ class BatteryObserver:
         return response, responds
 
     def _are_alike(self, angle: _Floats) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Whether two angles (b, 2) are in one category, and whether they are the same."""
+        """Test whether two angles (b, 2) are in one category, and whether they are the same."""
         if self._settings.snaps:
             number = self._settings.directions
             place = nearest_direction(angle, number)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = ["plot_trial", "trial_frame", "trial_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 5.0), 100
 _INK, _FAINT, _PAPER = "#22303c", "#c3cad1", "white"
 _LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -42,14 +40,14 @@ def plot_trial(
     """Draw a trial: inputs, target and outputs over time, epochs shaded.
 
     Args:
-        task: Where the episodes come from.
+        task: The task of the episodes.
         episodes: A batch.
-        row: Which of its trials.
+        row: Index of the trial.
         outputs: (T, B) choices or (T, B, outputs) of a network for the whole batch, if they are to be shown.
-        path: Where to save the picture, if at all.
+        path: File for the picture; None: not saved.
     """
     own = None if outputs is None else np.asarray(outputs)[: int(episodes.lengths[row]), row]
-    figure = _drawn(task, episodes, row, None, own)
+    figure = _figure(task, episodes, row, None, own)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -58,51 +56,51 @@ def plot_trial(
 def trial_frame(
     task: CognitiveBattery, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
-    """A trial at a step: what is still to come is pale.
+    """A trial at a step: later steps are pale.
 
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which trial of it.
+        row: Index of the trial.
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
 
     Returns:
         (500, 640, 3) uint8.
     """
-    return pixels(_drawn(task, episodes, row, step, np.asarray(actions)))
+    return pixels(_figure(task, episodes, row, step, np.asarray(actions)))
 
 
 def trial_text(
     task: CognitiveBattery, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> str:
-    """A trial at a step in a few lines: where, what is on, target and last action.
+    """A trial at a step in a few lines: time, inputs, target and last action.
 
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which trial of it.
+        row: Index of the trial.
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
     """
-    shown = min(step, int(episodes.lengths[row]) - 1)
+    t = min(step, int(episodes.lengths[row]) - 1)
     lines = [_headline(task, episodes, row, step)]
     for field in task.fields:
-        values = episodes.observations[shown, row, field.slice]
+        values = episodes.observations[t, row, field.slice]
         if field.size > 8:
             scale = " .:-=+*#%@"
             marks = np.clip(np.rint(values * (len(scale) - 1)), 0, len(scale) - 1).astype(int)
             lines.append(f"{field.name:>12} |{''.join(scale[m] for m in marks)}|")
         else:
             lines.append(f"{field.name:>12} " + " ".join(f"{value:+.2f}" for value in values))
-    lines.append(f"{'target':>12} {_meaning(task, episodes.targets[shown, row])}")
+    lines.append(f"{'target':>12} {_meaning(task, episodes.targets[t, row])}")
     last = _meaning(task, np.asarray(actions)[-1]) if len(actions) else "none"
     lines.append(f"{'last action':>12} {last}")
     return "\n".join(lines)
 
 
 def _meaning(task: CognitiveBattery, answer: npt.NDArray[Any]) -> str:
-    """What an answer says."""
+    """An answer in words."""
     fixates, response = task.writer.outputs.read(answer)
     if fixates:
         return "fixate"
@@ -126,13 +124,13 @@ def _headline(task: CognitiveBattery, episodes: Episodes, row: int, step: int | 
 # ---- picture ----------------------------------------------------------------------------------------
 
 
-def _drawn(
+def _figure(
     task: CognitiveBattery, episodes: Episodes, row: int, step: int | None, answers: npt.NDArray[Any] | None
 ) -> Figure:
     """The figure; `answers` (n, ...) are those of the first n steps of the trial."""
     figure = new_figure(_SIZE_INCHES, _DPI)
     length, dt = int(episodes.lengths[row]), task.settings.step_ms
-    seen = episodes.observations[:length, row]
+    inputs = episodes.observations[:length, row]
     panels: list[tuple[str, float]] = [("fixation", 0.6)]
     panels += [(f.name, 1.2) for f in task.fields if f.name.startswith("modality")]
     panels += [("rule", 0.7)] if len(task.settings.columns) > 1 else []
@@ -148,17 +146,17 @@ def _drawn(
         top -= height + _GAP
         _shade(axes, episodes.facts["epoch_starts"][row] * dt)
         if name == "fixation":
-            _draw_fixation(axes, task, seen, dt)
+            _draw_fixation(axes, task, inputs, dt)
         elif name.startswith("modality"):
-            _draw_channels(axes, task, seen[:, task.field(name).slice], dt)
+            _draw_channels(axes, task, inputs[:, task.field(name).slice], dt)
         elif name == "rule":
-            _draw_rule(axes, task, seen[:, task.field("rule").slice], dt)
+            _draw_rule(axes, task, inputs[:, task.field("rule").slice], dt)
         elif name == "response":
             _draw_choices(axes, task, episodes.targets[:length, row], answers, dt)
         else:
-            shown = episodes.targets[:length, row] if name == "target" else answers
-            assert shown is not None
-            _draw_outputs(axes, task, shown, dt)
+            values = episodes.targets[:length, row] if name == "target" else answers
+            assert values is not None
+            _draw_outputs(axes, task, values, dt)
         figure.text(
             0.01, top + _GAP + height / 2, name.replace("_", " "), va="center", fontsize=8, color=_INK
         )
@@ -199,7 +197,7 @@ def _name_epochs(figure: Figure, starts: npt.NDArray[Any], length: int) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Beside the panel, where it hides nothing."""
+    """Put the legend beside the panel, where it hides nothing."""
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
@@ -225,10 +223,10 @@ def _heat(axes: Axes, values: npt.NDArray[Any], dt: float, highest: float) -> No
     axes.set(ylim=(0, 360), yticks=(0, 180, 360))
 
 
-def _draw_fixation(axes: Axes, task: CognitiveBattery, seen: npt.NDArray[Any], dt: float) -> None:
-    _stairs(axes, seen[:, task.field("fixation").start], dt, color=_INK, linewidth=1.4, label="on")
+def _draw_fixation(axes: Axes, task: CognitiveBattery, inputs: npt.NDArray[Any], dt: float) -> None:
+    _stairs(axes, inputs[:, task.field("fixation").start], dt, color=_INK, linewidth=1.4, label="on")
     if task.settings.fixate_off:
-        off = seen[:, task.field("fixation_off").start]
+        off = inputs[:, task.field("fixation_off").start]
         _stairs(axes, off, dt, color=_LINES[1], linewidth=1.2, linestyle="--", label="off")
         _legend(axes)
     axes.set(ylim=(-0.2, 1.3), yticks=(0, 1))

@@ -1,4 +1,4 @@
-"""Drawing trials of the cognitive battery: timing, locations, strengths, and what is right.
+"""Sampling of the cognitive battery's trials: timing, locations, strengths, right responses.
 
 Trials are drawn side by side for a whole batch. Everything that is random comes from one row of uniform
 numbers per trial, whose columns have fixed purposes; so a trial depends on its own stream only.
@@ -27,8 +27,6 @@ from plastic_envs.cognitive.stimuli import (
 from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.streams import RowStreams
 
-__all__ = ["TrialSampler", "Trials"]
-
 _TIMING = 0  # purpose of the streams of a timing seed
 
 _Floats = npt.NDArray[np.float64]
@@ -45,7 +43,7 @@ class Trials:
         direction: (B, K) number of the nearest direction.
         strengths: (B, K, M) in each modality.
         match: (B,) whether test and sample match; -1 where that is not asked.
-        chosen: (B,) number of the stimulus that decides the response; -1 where none is called for.
+        choice: (B,) number of the stimulus that decides the response; -1 where none is called for.
         response: (B,) location of the response in [0, 2 pi); -1 where none is called for.
         response_direction: (B,) number of the nearest direction; -1 where none is called for.
         tie: (B,) whether the strengths that decide are equal, so that nothing is right.
@@ -57,7 +55,7 @@ class Trials:
     direction: npt.NDArray[np.int64]
     strengths: _Floats
     match: npt.NDArray[np.int64]
-    chosen: npt.NDArray[np.int64]
+    choice: npt.NDArray[np.int64]
     response: _Floats
     response_direction: npt.NDArray[np.int64]
     tie: npt.NDArray[np.bool_]
@@ -72,7 +70,7 @@ class TrialSampler:
     """Draws trials of some tasks.
 
     Args:
-        settings: What is drawn.
+        settings: Settings of the tasks.
     """
 
     def __init__(self, settings: CognitiveSettings) -> None:
@@ -91,7 +89,7 @@ class TrialSampler:
             self._conditions.append(listed)
 
     def _make_tables(self) -> None:
-        """What the tasks are, as arrays over them."""
+        """The tasks' definitions, as arrays over the tasks."""
         tasks, crosses = self.tasks, self.settings.modality_diff
         # Tasks whose stimuli follow one law are drawn together, whatever else they differ in.
         laws = [(task.locations, task.strengths, task.is_simultaneous) for task in tasks]
@@ -111,14 +109,14 @@ class TrialSampler:
 
     @property
     def is_listed(self) -> bool:
-        """Whether trials come from a list of conditions (test grid, psychometric)."""
+        """True if trials come from a list of conditions (test grid, psychometric)."""
         return self.settings.mode in ("test", "psychometric")
 
     def draw(self, streams: RowStreams, cumulative_shares: _Floats) -> Trials:
         """One trial per stream.
 
         Args:
-            streams: B of them.
+            streams: B streams.
             cumulative_shares: (C,) probability of this task or one before it; the last is 1.
         """
         u = streams.uniform(NUM_COLUMNS)
@@ -164,7 +162,7 @@ class TrialSampler:
         if not len(listed):
             return 0.0
         trials = self.conditions(np.full(len(listed), component), listed)
-        return float((trials.chosen < 0).mean())
+        return float((trials.choice < 0).mean())
 
     # ---- timing ------------------------------------------------------------------------------------
 
@@ -209,24 +207,24 @@ class TrialSampler:
     def _finished(
         self, component: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], stimuli: Stimuli
     ) -> Trials:
-        """Work out what is right."""
+        """Compute the right responses."""
         row = np.arange(len(component))
         theta, match = stimuli.theta[:, : self.settings.num_stimuli], stimuli.match
         total = (stimuli.strengths[:, :2] * self.attended[component, None]).sum(-1)
         stronger = self._is_stronger[component]
         # Strictly stronger: a tie goes to the second stimulus, and does not count.
-        chosen = (stronger & (total[:, 0] <= total[:, 1])).astype(np.int64)
+        choice = (stronger & (total[:, 0] <= total[:, 1])).astype(np.int64)
         asks = self._asks_match[component]
-        chosen[asks] = np.where((match == 1) == self._wants_match[component], 1, -1)[asks]
+        choice[asks] = np.where((match == 1) == self._wants_match[component], 1, -1)[asks]
         cued = self._is_cued[component]
-        chosen[cued] = np.where(theta[cued, 0] < np.pi, 2, 1)
-        answers, away, number = chosen >= 0, self._is_away[component], self.settings.directions
+        choice[cued] = np.where(theta[cued, 0] < np.pi, 2, 1)
+        answers, away, number = choice >= 0, self._is_away[component], self.settings.directions
         direction = nearest_direction(theta, number)
         if self.settings.snaps:
-            response_direction = (direction[row, chosen] + away * (number // 2)) % number
+            response_direction = (direction[row, choice] + away * (number // 2)) % number
             response = TWO_PI / number * response_direction
         else:
-            response = np.mod(theta[row, chosen] + away * np.pi, TWO_PI)
+            response = np.mod(theta[row, choice] + away * np.pi, TWO_PI)
             response_direction = nearest_direction(response, number)
         return Trials(
             component=component,
@@ -235,7 +233,7 @@ class TrialSampler:
             direction=direction,
             strengths=stimuli.strengths,
             match=match,
-            chosen=chosen,
+            choice=choice,
             response=np.where(answers, response, -1.0),
             response_direction=np.where(answers, response_direction, -1),
             tie=stronger & (np.abs(total[:, 0] - total[:, 1]) < 1e-9),
@@ -260,12 +258,12 @@ def _joined(parts: list[tuple[Any, Stimuli]]) -> Stimuli:
         return parts[0][1]
     batch = sum(len(rows) for rows, _ in parts)
     first = parts[0][1]
-    made = Stimuli(
+    whole = Stimuli(
         *(np.zeros((batch, *x.shape[1:]), x.dtype) for x in (first.theta, first.strengths, first.match))
     )
     for rows, part in parts:
-        made.theta[rows], made.strengths[rows], made.match[rows] = part.theta, part.strengths, part.match
-    return made
+        whole.theta[rows], whole.strengths[rows], whole.match[rows] = part.theta, part.strengths, part.match
+    return whole
 
 
 def _starts(steps: _Floats) -> npt.NDArray[np.int64]:

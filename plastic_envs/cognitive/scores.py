@@ -1,4 +1,4 @@
-"""Scoring trials of the cognitive battery by both published measures, and by two that they lack."""
+"""Scores of the cognitive battery's trials: both published measures, and two stricter ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from plastic_envs.cognitive.coding import TOLERANCE, OutputCode
 from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.episodes import Episodes
 
-__all__ = ["angle_steps", "rule_right", "trial_figures"]
-
 GO1 = EPOCHS.index("go1")
 
 
@@ -22,13 +20,13 @@ def rule_right(
     should_fixate: npt.NDArray[np.bool_],
     angle: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.bool_]:
-    """Whether answers (...) or (..., outputs) are right by the ring dialect's rule (section 7).
+    """Correctness of answers (...) or (..., outputs) by the ring dialect's rule (section 7).
 
     Right is fixating where that is asked, and else a response less than 36 degrees off. A vector of no length
     points nowhere, and is a wrong response.
 
     Args:
-        outputs: What answers mean.
+        outputs: Code of the answers.
         answers: The answers.
         should_fixate: (...).
         angle: (...) right response in radians, where one is called for.
@@ -41,7 +39,7 @@ def rule_right(
 def should_fixate(
     episodes: Episodes, steps: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | slice
 ) -> npt.NDArray[np.bool_]:
-    """Where fixation is right; `steps` broadcasts against episodes `rows`."""
+    """Mask of steps where fixation is right; `steps` broadcasts against episodes `rows`."""
     facts = episodes.facts
     return np.asarray((steps < facts["epoch_starts"][rows, GO1]) | facts["withhold"][rows])
 
@@ -73,7 +71,7 @@ def angle_steps(
 def trial_figures(
     outputs: OutputCode, episodes: Episodes, answers: npt.NDArray[Any], grace_steps: int
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Figures (B,) of every trial; NaN where a figure is not defined.
+    """Scores (B,) of every trial; NaN where a score is not defined.
 
     `trial`: right at the last step. `response`: right at every scored step of the response. `fixation`:
     share of the scored steps before the response in which it fixates. `angle_right`, `angle_steps`: numbers

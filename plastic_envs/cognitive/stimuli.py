@@ -1,6 +1,6 @@
-"""Drawing the stimuli of a trial: where they are, how strong they are, and whether they match.
+"""Sampling of a trial's stimuli: locations, strengths, and match or non-match.
 
-Every law takes the same row of uniform numbers per trial; its columns have fixed purposes.
+Every rule takes the same row of uniform numbers per trial; each column has one fixed purpose.
 """
 
 from __future__ import annotations
@@ -14,20 +14,6 @@ import numpy.typing as npt
 from plastic_envs.cognitive.angles import TWO_PI, opposite
 from plastic_envs.cognitive.settings import CognitiveSettings
 from plastic_envs.cognitive.tasks import CATEGORY_ANGLES, CognitiveTask
-
-__all__ = [
-    "COMPONENT",
-    "DURATIONS",
-    "MODALITY",
-    "NOT_ASKED",
-    "NUM_COLUMNS",
-    "THETA",
-    "Stimuli",
-    "attended_only",
-    "no_strengths",
-    "random_stimuli",
-    "unit_strengths",
-]
 
 MAX_STIMULI = 3  # of any task
 LEAST_NONMATCH = np.pi / 9  # a test stimulus that does not match is at least so far from the sample
@@ -62,7 +48,7 @@ def random_stimuli(
     """Stimuli of trials whose tasks follow the same laws.
 
     Args:
-        settings: Of the battery.
+        settings: Settings of the battery.
         kind: One of the tasks with these laws.
         first: (b,) first attended modality of each trial's task.
         u: (b, columns) uniform numbers.

@@ -20,8 +20,6 @@ from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.episodes import Episodes
 from plastic_envs.streams import RowStreams
 
-__all__ = ["COST_AFTER", "COST_BEFORE", "TrialWriter"]
-
 GO1 = EPOCHS.index("go1")
 COST_BEFORE, COST_AFTER = 1.0, 5.0  # of a step before the response is called for, and after
 _SCORED, _PAD, _NUM_SEGMENTS = GO1 + 1, GO1 + 2, GO1 + 3
@@ -32,7 +30,7 @@ class TrialWriter:
     """Makes episodes of trials.
 
     Args:
-        settings: Of the task that the trials come from.
+        settings: Settings of the trials' task.
 
     Attributes:
         stimuli: The code of a modality.
@@ -54,10 +52,10 @@ class TrialWriter:
         tasks = settings.definitions
         self._goes_off = np.array([task.goes_off for task in tasks])
         self._num_shown = np.array([len(task.shown) for task in tasks])
-        self._shown = np.zeros((len(tasks), GO1 + 1, settings.num_stimuli))  # (C, epoch, stimulus)
+        self._visible = np.zeros((len(tasks), GO1 + 1, settings.num_stimuli))  # (C, epoch, stimulus)
         for c, task in enumerate(tasks):
             for k, (first, last) in enumerate(task.shown):
-                self._shown[c, EPOCHS.index(first) : EPOCHS.index(last) + 1, k] = 1.0
+                self._visible[c, EPOCHS.index(first) : EPOCHS.index(last) + 1, k] = 1.0
         self._strength_counts = np.array(
             [settings.label_strength and task.family == "delaydm" for task in tasks]
         )
@@ -77,7 +75,7 @@ class TrialWriter:
         if self.settings.noise:
             add_noise(observations, trials.lengths, self.settings.noise_std, noise)
         fixates = np.ones((batch, _NUM_SEGMENTS), dtype=bool)
-        fixates[:, GO1:_PAD] = (trials.chosen < 0)[:, None]
+        fixates[:, GO1:_PAD] = (trials.choice < 0)[:, None]
         targets = self._targets(trials, fixates)
         location = np.where(fixates, -1.0, trials.response[:, None]).astype(np.float32)
         weights = np.zeros((steps, batch), dtype=np.float32)
@@ -112,19 +110,19 @@ class TrialWriter:
         return segment
 
     def _of_segments(self, trials: Trials) -> npt.NDArray[np.float32]:
-        """What is seen in each segment, (B, segments, O)."""
+        """Observations in each segment, (B, segments, O)."""
         c, batch = trials.component, len(trials.component)
-        seen = np.zeros((batch, _NUM_SEGMENTS, self._size), dtype=np.float32)
-        seen[:, :GO1, self._fixation] = 1.0
-        seen[:, GO1:_PAD, self._fixation] = ~self._goes_off[c, None]
+        inputs = np.zeros((batch, _NUM_SEGMENTS, self._size), dtype=np.float32)
+        inputs[:, :GO1, self._fixation] = 1.0
+        inputs[:, GO1:_PAD, self._fixation] = ~self._goes_off[c, None]
         if self._fixation_off is not None:
-            seen[:, GO1:_PAD, self._fixation_off] = self._goes_off[c, None]
+            inputs[:, GO1:_PAD, self._fixation_off] = self._goes_off[c, None]
         if self._rule is not None:
-            seen[:, :_PAD, self._rule] = self._rules[c, None]
+            inputs[:, :_PAD, self._rule] = self._rules[c, None]
         codes = self.stimuli.encode(trials.theta)[:, :, None] * trials.strengths[..., None]  # (B, K, M, size)
         codes = codes.reshape(batch, trials.theta.shape[1], -1)
-        seen[:, :_PAD, self._modalities] = (self._shown[c] @ codes)[:, _EPOCH_OF]
-        return seen
+        inputs[:, :_PAD, self._modalities] = (self._visible[c] @ codes)[:, _EPOCH_OF]
+        return inputs
 
     def _cut_rule(self, observations: npt.NDArray[np.float32], trials: Trials) -> None:
         """Take the rule away where it is not on, in place."""
@@ -138,8 +136,8 @@ class TrialWriter:
 
     def _targets(self, trials: Trials, fixates: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
         """Targets in each segment, (B, segments) or (B, segments, outputs)."""
-        row, chosen = np.arange(len(trials.component)), np.maximum(trials.chosen, 0)
-        length = np.where(self._strength_counts[trials.component], trials.strengths[row, chosen].max(-1), 1.0)
+        row, choice = np.arange(len(trials.component)), np.maximum(trials.choice, 0)
+        length = np.where(self._strength_counts[trials.component], trials.strengths[row, choice].max(-1), 1.0)
         targets = self.outputs.targets(
             fixates, trials.response[:, None], trials.response_direction[:, None], length[:, None]
         )
@@ -151,7 +149,7 @@ class TrialWriter:
         if self.outputs.is_discrete:
             # What the rule says of every action in the last step, for rewards.
             right = circular_distance(trials.response[:, None], self._angles) < TOLERANCE
-            withhold = (trials.chosen < 0)[:, None]
+            withhold = (trials.choice < 0)[:, None]
             facts["right_actions"] = np.concatenate((withhold, right & ~withhold), axis=1)
         absent = np.arange(trials.theta.shape[1]) >= self._num_shown[trials.component, None]
         return {
@@ -162,8 +160,8 @@ class TrialWriter:
             "modality": np.where(absent, -1, trials.strengths.argmax(-1)),
             "match": trials.match,
             "epoch_starts": trials.starts,
-            "withhold": trials.chosen < 0,
-            "chosen": trials.chosen,
+            "withhold": trials.choice < 0,
+            "chosen": trials.choice,
             "response_angle": trials.response,
             "response_direction": trials.response_direction,
             "tie": trials.tie,

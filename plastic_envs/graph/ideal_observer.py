@@ -33,8 +33,6 @@ import numpy.typing as npt
 
 from plastic_envs.graph.tables import TransitionTable
 
-__all__ = ["MAX_NODES", "Questions", "ideal_observer", "next_node_posterior", "unknown_keys"]
-
 MAX_NODES = 64
 """The sampler keeps the neighbours of a node as the bits of one 64-bit number."""
 
@@ -93,7 +91,7 @@ def unknown_keys(
     table = TransitionTable(batch_size, num_nodes, num_actions)
     departures = np.zeros((batch_size, num_nodes), dtype=np.int64)
     credit = np.zeros((num_moves, batch_size))
-    found = []
+    parts = []
     for m in range(num_moves):
         x, a, y = nodes[m], actions[m], next_nodes[m]
         if m:
@@ -105,12 +103,12 @@ def unknown_keys(
         credit[m] = entry == y
         asking = np.flatnonzero(entry < 0)
         carriers = table.next_node[asking, :, a[asking]] >= 0
-        known = table.neighbours[asking], departures[asking], carriers, table.visited[asking]
-        found.append(Questions(np.full(len(asking), m), asking, x[asking], *known))
+        facts = table.neighbours[asking], departures[asking], carriers, table.visited[asking]
+        parts.append(Questions(np.full(len(asking), m), asking, x[asking], *facts))
         table.learn(rows, x, a, y)
         departures[rows, x] += 1
-    names = vars(found[0])
-    return Questions(**{k: np.concatenate([getattr(q, k) for q in found]) for k in names}), credit
+    names = vars(parts[0])
+    return Questions(**{k: np.concatenate([getattr(q, k) for q in parts]) for k in names}), credit
 
 
 def ideal_observer(
@@ -230,9 +228,10 @@ class _Chains:
         self.walked: Words = spread(np.bitwise_or.reduce(bits, axis=2))
         self.x = np.tile(questions.nodes, num_chains)
         self.columns = np.arange(len(self.x))
-        known = self.walked[self.x, self.columns]
+        neighbours = self.walked[self.x, self.columns]
         impossible = np.bitwise_or.reduce(np.where(questions.carriers, self.bit, word(0)), axis=1)
-        self.options = ~(np.tile(impossible, num_chains) | known | self.bit[self.x])  # where {x, y} may lead
+        # Where {x, y} may lead.
+        self.options = ~(np.tile(impossible, num_chains) | neighbours | self.bit[self.x])
 
         # Weight of one more edge at u: p / (1 - p), half of it from each end, times (d / (d + 1))^c; 0 at the
         # bound.
@@ -310,16 +309,16 @@ class _Chains:
         fixed |= ((self.x == u) & (self.y == v)) | ((self.x == v) & (self.y == u))
         rows = np.flatnonzero(~fixed)
         present = (self.adjacent[u, rows] & self.bit[v]) != 0
-        held = rows[present]
-        self.degree[u, held] -= 1  # degrees without the edge, for the odds
-        self.degree[v, held] -= 1
+        with_edge = rows[present]
+        self.degree[u, with_edge] -= 1  # degrees without the edge, for the odds
+        self.degree[v, with_edge] -= 1
         odds = self._weight(u, rows) * self._weight(v, rows)
-        self.degree[u, held] += 1
-        self.degree[v, held] += 1
-        wanted = self.rng.random(len(rows), dtype=np.float32) * (1.0 + odds) < odds
-        added = rows[wanted & ~present]
+        self.degree[u, with_edge] += 1
+        self.degree[v, with_edge] += 1
+        is_edge = self.rng.random(len(rows), dtype=np.float32) * (1.0 + odds) < odds
+        added = rows[is_edge & ~present]
         self._toggle(np.full(len(added), u), np.full(len(added), v), added, 1)
-        removed = rows[present & ~wanted]
+        removed = rows[present & ~is_edge]
         if len(removed):
             without = self.adjacent[:, removed]
             without[u] ^= self.bit[v]
@@ -334,13 +333,13 @@ class _Chains:
         Near a tree, or at the degree bound, single pairs can hardly change; this moves an edge in one go. The
         pick is uniform over as many edges before as after, so the chain's distribution stays as it is.
         """
-        asked = np.where(self.x == u, self.bit[self.y], 0) | np.where(self.y == u, self.bit[self.x], 0)
-        movable = self.adjacent[u] & ~self.walked[u] & ~asked
+        query = np.where(self.x == u, self.bit[self.y], 0) | np.where(self.y == u, self.bit[self.x], 0)
+        movable = self.adjacent[u] & ~self.walked[u] & ~query
         rows = np.flatnonzero(movable)
         if not len(rows):
             return
-        held = (movable[rows] & self.bit[:, None]) != 0  # (n, rows)
-        order = held.cumsum(axis=0)
+        ends = (movable[rows] & self.bit[:, None]) != 0  # (n, rows)
+        order = ends.cumsum(axis=0)
         v = (order <= (self.rng.random(len(rows)) * order[-1]).astype(np.int64)).sum(axis=0)
         self._moved_end(np.full(len(rows), u), v, rows, np.full(len(rows), ~self.bit[u]))
 

@@ -16,16 +16,6 @@ import numpy.typing as npt
 
 from plastic_envs.streams import RowStreams
 
-__all__ = [
-    "MAX_LABELS",
-    "EdgeLists",
-    "LabelSets",
-    "bit_index",
-    "label_by_repair",
-    "label_greedily",
-    "nth_set_bit",
-]
-
 MAX_LABELS = 64  # bits of a mask
 
 UInt64Array = npt.NDArray[np.uint64]
@@ -46,7 +36,7 @@ def bit_index(bits: UInt64Array) -> IntArray:
 
 @dataclass(frozen=True)
 class LabelSets:
-    """Which labels each unordered pair of nodes may carry in a split.
+    """The labels that each unordered pair of nodes may carry in a split.
 
     Attributes:
         masks: (N,) uint64, one mask per pair {u, v}, u < v, in lexicographic order.
@@ -71,8 +61,8 @@ class LabelSets:
         keys = RowStreams(np.array([seed], dtype=np.uint64)).spawn(0).uniform(num_pairs, num_labels)[0]
         order = np.argsort(keys, axis=1).astype(np.uint64)
         cut = num_labels // 2
-        chosen = order[:, cut:] if test else order[:, :cut]
-        return cls(np.bitwise_or.reduce(np.uint64(1) << chosen, axis=1), chosen.shape[1])
+        part = order[:, cut:] if test else order[:, :cut]
+        return cls(np.bitwise_or.reduce(np.uint64(1) << part, axis=1), part.shape[1])
 
     def table(self, num_labels: int) -> npt.NDArray[np.bool_]:
         """The sets as booleans, shape (N, A)."""
@@ -154,7 +144,7 @@ def label_greedily(
     num_graphs, longest = edges.pairs.shape
     num_nodes = edges.degrees.shape[1]
     masks = np.append(sets.masks, np.uint64(0))
-    used = np.zeros(num_graphs * num_nodes, dtype=np.uint64)
+    in_use = np.zeros(num_graphs * num_nodes, dtype=np.uint64)
     base = np.arange(num_graphs) * num_nodes
     # Edge by edge, (M, K), so that each step of the loop runs over contiguous rows.
     pairs, draws = np.ascontiguousarray(edges.pairs.T), np.ascontiguousarray(streams.uniform(longest).T)
@@ -163,13 +153,13 @@ def label_greedily(
     for j in range(longest):
         pair = pairs[j]
         at_u, at_v = base + edges.ends[0].take(pair), base + edges.ends[1].take(pair)
-        used_u, used_v = used.take(at_u), used.take(at_v)
+        used_u, used_v = in_use.take(at_u), in_use.take(at_v)
         free = masks.take(pair) & ~(used_u | used_v)
         num_free = np.bitwise_count(free)
         complete &= (num_free > 0) | (pair == edges.num_pairs)
         bit = nth_set_bit(free, (draws[j] * num_free).astype(np.int64))
-        used[at_u] = used_u | bit
-        used[at_v] = used_v | bit
+        in_use[at_u] = used_u | bit
+        in_use[at_v] = used_v | bit
         labels[j] = bit_index(bit)
     return labels.T, np.asarray(complete)
 
@@ -203,10 +193,10 @@ def label_by_repair(
     bits = np.append(np.uint64(1) << np.arange(num_labels, dtype=np.uint64), np.uint64(0))
 
     def clashes(rows: IntArray, nodes: IntArray | slice) -> npt.NDArray[np.bool_]:
-        """Whether two edges share a label, at a node per row (R,) or at all nodes (R, n)."""
+        """True where two edges share a label, at a node per row (R,) or at all nodes (R, n)."""
         at = incident[rows, nodes]
-        shown = bits[labels[rows.reshape(-1, *[1] * (at.ndim - 1)), at]]
-        distinct = np.bitwise_count(np.bitwise_or.reduce(shown, axis=-1))
+        masks = bits[labels[rows.reshape(-1, *[1] * (at.ndim - 1)), at]]
+        distinct = np.bitwise_count(np.bitwise_or.reduce(masks, axis=-1))
         return np.asarray(distinct < edges.degrees[rows, nodes])
 
     # Nodes without a clash are left as they are, so each graph goes straight to its next node that has one:
@@ -278,16 +268,16 @@ def _redraw_duplicates(
     # Group by group: (R, D) places in the order of their leaders.
     order = np.argsort(leader * at.shape[1] + np.arange(at.shape[1]), axis=1)
     duplicate = ((leader != np.arange(at.shape[1])) & (at < labels.shape[1] - 1))[here, order]
-    met = np.bitwise_or.accumulate(bits[old[here, order]], axis=1)
+    so_far = np.bitwise_or.accumulate(bits[old[here, order]], axis=1)
     everything = np.bitwise_or.reduce(bits)
-    drawn = np.zeros(len(rows), dtype=np.uint64)
+    new_labels = np.zeros(len(rows), dtype=np.uint64)
     changed = [(np.zeros(0, dtype=np.int64),) * 2]
     for j in np.flatnonzero(duplicate.any(0)):
         hit = np.flatnonzero(duplicate[:, j])
-        free = everything & ~(met[hit, j] | drawn[hit])
+        free = everything & ~(so_far[hit, j] | new_labels[hit])
         free = np.where(free == 0, everything, free)
         bit = nth_set_bit(free, (draws[hit, j] * np.bitwise_count(free)).astype(np.int64))
-        drawn[hit] |= bit
+        new_labels[hit] |= bit
         place = order[hit, j]
         labels[rows[hit], at[hit, place]] = bit_index(bit)
         changed.append((hit, place))

@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from plastic_envs.graph.moves import NEW, REVERSE, SEEN
 
-__all__ = ["accuracy_by_kind", "action_counts", "check_constraints", "triplet_overlap", "triplets"]
-
 _KIND_NAMES = {SEEN: "seen", REVERSE: "reverse", NEW: "new"}
 
 
@@ -28,9 +26,9 @@ def triplet_overlap(train: npt.NDArray[np.integer[Any]], test: npt.NDArray[np.in
         train: Label matrices, shape (..., n, n), -1 = no edge.
         test: The same for the other split.
     """
-    known = {tuple(t) for t in triplets(train).tolist()}
-    asked = {tuple(t) for t in triplets(test).tolist()}
-    return len(known & asked) / len(asked) if asked else 0.0
+    in_train = {tuple(t) for t in triplets(train).tolist()}
+    in_test = {tuple(t) for t in triplets(test).tolist()}
+    return len(in_train & in_test) / len(in_test) if in_test else 0.0
 
 
 def check_constraints(labels: npt.NDArray[np.integer[Any]]) -> None:
@@ -50,13 +48,13 @@ def check_constraints(labels: npt.NDArray[np.integer[Any]]) -> None:
     reached = np.eye(num_nodes, dtype=bool)[:1].repeat(len(graphs), axis=0)
     for _ in range(num_nodes):
         reached = reached | (reached[:, :, None] & edge).any(1)
-    broken = {
+    violations = {
         "labels differ in the two directions of an edge": (graphs != graphs.swapaxes(-1, -2)).any((-1, -2)),
         "a node has an edge to itself": np.diagonal(edge, axis1=-2, axis2=-1).any(-1),
         "two edges at one node share a label": twice,
         "the graph is not connected": ~reached.all(-1),
     }
-    for rule, graphs_that_do in broken.items():
+    for rule, graphs_that_do in violations.items():
         if graphs_that_do.any():
             raise ValueError(f"graph {int(np.flatnonzero(graphs_that_do)[0])}: {rule}.")
 
@@ -68,7 +66,7 @@ def action_counts(
     num_nodes: int,
     num_actions: int,
 ) -> npt.NDArray[np.int64]:
-    """How often each label was walked between each ordered pair of nodes, (n, n, A); moves of any shape."""
+    """Moves by ordered pair of nodes and label, counted: (n, n, A); the moves may have any shape."""
     codes = (nodes.astype(np.int64) * num_nodes + next_nodes) * num_actions + actions
     counts = np.bincount(codes.ravel(), minlength=num_nodes * num_nodes * num_actions)
     return counts.reshape(num_nodes, num_nodes, num_actions)
@@ -81,14 +79,14 @@ def accuracy_by_kind(
 
     Args:
         correct: Whether each answer is right, any shape.
-        kinds: Kind of key of each step (see `plastic_envs.graph.moves`).
-        counts: Which steps count.
+        kinds: Kind of each step's key (see `plastic_envs.graph.moves`).
+        counts: Mask of the steps that count.
     """
     out = {}
-    asked = int(counts.sum())
+    total = int(counts.sum())
     for kind, name in _KIND_NAMES.items():
         those = counts & (kinds == kind)
         if those.any():
             out[f"accuracy_{name}"] = float(correct[those].mean())
-            out[f"share_{name}"] = float(those.sum() / asked)
+            out[f"share_{name}"] = float(those.sum() / total)
     return out

@@ -1,4 +1,4 @@
-"""Walks on batches of labelled graphs, and what a walker knew before each move.
+"""Walks on batches of labelled graphs, and a walker's knowledge before each move.
 
 Arrays over moves have time first: (M, B), M the moves of all segments, B the episodes.
 """
@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from plastic_envs.graph.labelling import EdgeLists, LabelSets, bit_index, nth_set_bit
 from plastic_envs.streams import RowStreams
-
-__all__ = ["NEW", "NOT_ASKED", "REVERSE", "SEEN", "Walk", "key_kinds", "neighbour_table", "random_walk"]
 
 # Kinds of key (node, label): the transition was walked before, only its reverse was, neither, or nothing is
 # asked.
@@ -128,11 +126,11 @@ def _preferred(
     preferences: npt.NDArray[np.float64],
     draws: npt.NDArray[np.float64],
 ) -> IntArray:
-    """Which neighbour (B,) each walker at `nodes` goes to, with probability as the labels' preferences."""
+    """Draw the neighbour (B,) that each walker moves to, in proportion to the labels' preferences."""
     rows = np.arange(len(nodes))
     around = table[rows, nodes]  # (B, D)
-    shown = labels[rows[:, None], nodes[:, None], around]
-    weights = preferences[rows[:, None], nodes[:, None], shown]
+    edge_labels = labels[rows[:, None], nodes[:, None], around]
+    weights = preferences[rows[:, None], nodes[:, None], edge_labels]
     weights = np.where(np.arange(table.shape[2]) < num_choices[:, None], weights, 0.0)
     reached = np.cumsum(weights, axis=1)
     choice = (reached <= draws[:, None] * reached[:, -1:]).sum(1)
@@ -154,7 +152,7 @@ class _Drift:
         present = labels[:, ends[0, :-1], ends[1, :-1]] >= 0
         self._edges = EdgeLists.from_pairs(present, ends, busiest_first=False)
         bits = np.where(labels >= 0, np.uint64(1) << labels.clip(0).astype(np.uint64), np.uint64(0))
-        self._used = np.bitwise_or.reduce(bits, axis=2)  # (B, n)
+        self._in_use = np.bitwise_or.reduce(bits, axis=2)  # (B, n)
         self._draws = np.moveaxis(streams.uniform(num_moves, 3), 0, 2)  # (M, 3, B)
 
     def relabel(self, move: int, probability: float) -> None:
@@ -164,13 +162,13 @@ class _Drift:
             return
         pair = self._edges.pairs[rows, (which[rows] * self._edges.counts[rows]).astype(np.int64)]
         u, v = self._edges.ends[:, pair]
-        free = self._legal[pair] & ~(self._used[rows, u] | self._used[rows, v])
+        free = self._legal[pair] & ~(self._in_use[rows, u] | self._in_use[rows, v])
         bit = nth_set_bit(free, (what[rows] * np.bitwise_count(free)).astype(np.int64))
         possible = bit != 0
         rows, u, v, bit = rows[possible], u[possible], v[possible], bit[possible]
         change = bit | (np.uint64(1) << self._labels[rows, u, v].astype(np.uint64))
-        self._used[rows, u] ^= change
-        self._used[rows, v] ^= change
+        self._in_use[rows, u] ^= change
+        self._in_use[rows, v] ^= change
         self._labels[rows, u, v] = self._labels[rows, v, u] = bit_index(bit)
 
 
@@ -185,8 +183,8 @@ def key_kinds(walk: Walk, num_nodes: int, num_actions: int) -> npt.NDArray[np.in
     rows_at_once = max(1, _TABLE_ENTRIES // codes)
     bounds = np.flatnonzero(np.diff(walk.segments, prepend=-1, append=-1))
     for start, stop in pairwise(bounds.tolist()):
-        for left in range(0, batch, rows_at_once):
-            part = (slice(start, stop), slice(left, left + rows_at_once))
+        for row0 in range(0, batch, rows_at_once):
+            part = (slice(start, stop), slice(row0, row0 + rows_at_once))
             x, a, y = walk.nodes[part], walk.actions[part], walk.next_nodes[part]
             row = np.arange(x.shape[1]) * codes
             forward = row + (x * num_nodes + y) * num_actions + a

@@ -1,4 +1,4 @@
-"""Agents for the graph tasks that learn nothing beforehand: a table that answers, and one that also explores.
+"""Agents for the graph tasks without training: a table that answers, and one that also explores.
 
 Both see observations only, and work on a whole batch of episodes at once (see `plastic_envs.task.Policy`).
 """
@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from plastic_envs.graph.tables import TransitionTable
 from plastic_envs.task import Task
-
-__all__ = ["ExplorerPolicy", "TablePolicy"]
 
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
@@ -45,7 +43,7 @@ class TablePolicy:
         self._chained = task.association is not None and task.association.chained
         self._rng = rng
         self._table: TransitionTable
-        self._asked: Ints  # (B, 2), the key asked for at the last step
+        self._question: Ints  # (B, 2), the key asked for at the last step
         self._exists: Bools  # (B, n, A), keys that were asked for, so that the label must be there
         if forgets_at_contradiction is None:
             forgets_at_contradiction = not getattr(task, "label_drift", 0.0)
@@ -54,7 +52,7 @@ class TablePolicy:
 
     @property
     def table(self) -> TransitionTable:
-        """What each episode has shown so far."""
+        """The transitions that each episode has shown so far."""
         return self._table
 
     def act(
@@ -69,19 +67,19 @@ class TablePolicy:
         Returns:
             (B,) the node predicted; where a transition is shown, the node reached.
         """
-        if len(observations) != len(self._asked):
+        if len(observations) != len(self._question):
             self._resize(len(observations))
         self._table.forget(episode_starts)
-        self._asked[episode_starts] = _NOTHING
+        self._question[episode_starts] = _NOTHING
         self._exists[episode_starts] = False
         x, a, y = (_decoded(observations[:, field.slice]) for field in self._fields)
 
         if self._chained:
-            followed = np.flatnonzero((self._asked[:, 0] >= 0) & (x >= 0))
-            self._learn(followed, self._asked[followed, 0], self._asked[followed, 1], x[followed])
-            self._asked = np.stack((x, a), axis=1)
-        told = np.flatnonzero((x >= 0) & (a >= 0) & (y >= 0))
-        self._learn(told, x[told], a[told], y[told])
+            followed = np.flatnonzero((self._question[:, 0] >= 0) & (x >= 0))
+            self._learn(followed, self._question[followed, 0], self._question[followed, 1], x[followed])
+            self._question = np.stack((x, a), axis=1)
+        facts = np.flatnonzero((x >= 0) & (a >= 0) & (y >= 0))
+        self._learn(facts, x[facts], a[facts], y[facts])
 
         actions = np.zeros(len(observations), dtype=np.int64)
         standing = np.flatnonzero(y >= 0)
@@ -94,7 +92,7 @@ class TablePolicy:
     def _resize(self, batch_size: int) -> None:
         node, action, _ = self._fields
         self._table = TransitionTable(batch_size, node.size, action.size)
-        self._asked = np.full((batch_size, 2), _NOTHING)
+        self._question = np.full((batch_size, 2), _NOTHING)
         self._exists = np.zeros((batch_size, node.size, action.size), dtype=bool)
 
     def _learn(self, rows: Ints, x: Ints, a: Ints, y: Ints) -> None:
@@ -122,8 +120,8 @@ class TablePolicy:
         if len(unknown):
             at = rows[unknown], x[unknown], a[unknown]
             guesses = self._table.guesses(*at)
-            asked = guesses["not_carrier"] & self._exists[rows[unknown], :, a[unknown]]
-            options = np.where(asked.any(axis=1, keepdims=True), asked, guesses["unvisited"])
+            likely = guesses["not_carrier"] & self._exists[rows[unknown], :, a[unknown]]
+            options = np.where(likely.any(axis=1, keepdims=True), likely, guesses["unvisited"])
             preference = options if self._rng is None else options * self._rng.random(options.shape)
             answers[unknown] = preference.argmax(axis=1)
             self._exists[at] = True
@@ -152,9 +150,9 @@ class ExplorerPolicy(TablePolicy):
     def _respond(self, rows: Ints, reached: Ints) -> Ints:
         """Labels (K,) to follow from where the K walkers stand."""
         table, each = self._table, np.arange(len(rows))
-        known = table.next_node[rows]  # (K, n, A)
-        free = (known < 0) & ~table.unusable[rows]
-        strangers = ~table.neighbours[rows] & ~np.eye(known.shape[1], dtype=bool)  # (K, n, n)
+        next_node = table.next_node[rows]  # (K, n, A)
+        free = (next_node < 0) & ~table.unusable[rows]
+        strangers = ~table.neighbours[rows] & ~np.eye(next_node.shape[1], dtype=bool)  # (K, n, n)
         likely = np.where(table.visited[rows], _PARTNER_SEEN, 1.0)[:, :, None] * free
         promise = free * (strangers.astype(np.float64) @ likely)  # (K, n, A), weight of possible other ends
         here = promise[each, reached]  # (K, A)
@@ -164,7 +162,7 @@ class ExplorerPolicy(TablePolicy):
         if len(done):
             goals = table.visited[rows[done]] & (promise[done] > 0).any(axis=2)
             distance = _distances(goals, table.neighbours[rows[done]])
-            onward = known[done, reached[done]]  # (K', A)
+            onward = next_node[done, reached[done]]  # (K', A)
             there = distance[np.arange(len(done))[:, None], np.maximum(onward, 0)]
             labels[done] = np.where(onward >= 0, there, np.inf).argmin(axis=1)
         return labels

@@ -1,4 +1,4 @@
-"""Reference scores of the graph tasks: what observers of different kinds score on the very walks scored.
+"""Reference scores of the graph tasks: scores of several observers on the same walks.
 
 `table_rates` (from `plastic_envs.graph.tables`) and `ideal_observer` (from
 `plastic_envs.graph.ideal_observer`) go through recorded walks; `TablePolicy` and `ExplorerPolicy` (from
@@ -40,7 +40,7 @@ def by_key_kind(
     """Mean credit over all moves and over those of each kind of key.
 
     Args:
-        name: What the credit is, the key of the overall mean; the others are `name_seen` and so on.
+        name: Name of the credit, the key of the overall mean; the others are `name_seen` and so on.
         credit: (M, B) credit of each move.
         kinds: (M, B) kind of each move's key.
 
@@ -49,9 +49,9 @@ def by_key_kind(
     """
     means = {name: float(credit.mean())}
     for kind, index in KEY_KINDS.items():
-        chosen = kinds == index
-        if chosen.any():
-            means[f"{name}_{kind}"] = float(credit[chosen].mean())
+        of_kind = kinds == index
+        if of_kind.any():
+            means[f"{name}_{kind}"] = float(credit[of_kind].mean())
     return means
 
 

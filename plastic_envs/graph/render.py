@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["graph_frame", "graph_layout", "graph_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 4.8), 100
 _INK, _FAINT_INK, _PAPER = "#22303c", "#8a949c", "#ffffff"
 _UNSEEN, _SEEN, _CURRENT = "#b9c2ca", "#2f5d8a", "#f2a33a"
@@ -30,7 +28,7 @@ _DASHES = (0, (4, 3))
 
 @dataclass(frozen=True)
 class _Answer:
-    """The last question answered: key (node, label), what was said and what was right."""
+    """The last answered question: key (node, label), answer and target."""
 
     step: int
     node: int
@@ -45,7 +43,7 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What an onlooker may know at a step. Nodes and labels that are not shown are -1."""
+    """An onlooker's knowledge at a step. Nodes and labels that are not shown are -1."""
 
     step: int
     length: int
@@ -68,7 +66,7 @@ class _Scene:
 
     @property
     def walker(self) -> int:
-        """Where the walker stands, or the node that is asked about."""
+        """The walker's node, or the node that is asked about."""
         return self.reached if self.reached >= 0 else self.node
 
     @property
@@ -79,14 +77,14 @@ class _Scene:
 
 
 def _scene(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> _Scene:
-    """Collect what a picture shows, from the observations up to `step` and the answers before it."""
+    """Collect the contents of a picture from the observations up to `step` and the answers before it."""
     length = int(episodes.lengths[row])
     last = min(step, length - 1)
-    shown = {
+    fields = {
         name: _decoded(episodes.observations[: last + 1, row, task.field(name).slice])
         for name in ("node", "action", "reached")
     }
-    node, label, reached = shown["node"], shown["action"], shown["reached"]
+    node, label, reached = fields["node"], fields["action"], fields["reached"]
     labels = episodes.facts["labels"][row]  # (S, n, n)
     segments = episodes.step_facts["segment"][: last + 1, row]
     table = TransitionTable(1, task.field("node").size, task.field("action").size)
@@ -110,7 +108,7 @@ def _scene(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDA
         key = int(node[at_step]), int(label[at_step])
         answer = _Answer(at_step, *key, guess=int(actions[at_step]), target=int(targets[-1]))
     over = step >= length
-    at = {name: -1 if over else int(values[last]) for name, values in shown.items()}
+    at = {name: -1 if over else int(values[last]) for name, values in fields.items()}
     return _Scene(
         step=step,
         length=length,
@@ -140,25 +138,25 @@ def _decoded(one_hot: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 
 def graph_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-    """An episode at a step in four lines: where, what is shown or asked, the last answer, what is known.
+    """An episode at a step in four lines: time, observation, last answer, known transitions.
 
     Args:
         task: A graph task (fields "node", "action", "reached"; fact "labels"; step fact "segment").
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
-        actions: (step,) the actions taken so far. What is right is told only of steps answered.
+        actions: (step,) the actions taken so far. Targets appear only for answered steps.
     """
     scene = _scene(task, episodes, row, step, actions)
     where = f"step {scene.step}/{scene.length}  {scene.period}"
     if scene.num_segments > 1:
         where += f"  graph {scene.segment + 1}/{scene.num_segments}"
-    known = int((scene.table.next_node >= 0).sum())
-    return "\n".join((where, _now(scene), _last(scene), f"{scene.score}, {known} transitions known"))
+    count = int((scene.table.next_node >= 0).sum())
+    return "\n".join((where, _now(scene), _last(scene), f"{scene.score}, {count} transitions known"))
 
 
 def _now(scene: _Scene) -> str:
-    """What the current observation shows."""
+    """The current observation in words."""
     if scene.is_over:
         return "the episode is over"
     if scene.node < 0:
@@ -172,7 +170,7 @@ def _now(scene: _Scene) -> str:
 
 
 def _last(scene: _Scene) -> str:
-    """What came of the last answer."""
+    """The last answer and its outcome in words."""
     answer = scene.answer
     if answer is None:
         return "last answer: none yet"
@@ -219,8 +217,8 @@ def _layout(edges: bytes, num_nodes: int) -> npt.NDArray[np.float64]:
     solve = np.linalg.pinv(np.diag(weights.sum(axis=1)) - weights)
     for _ in range(200):
         offsets = place[:, None] - place
-        drawn = np.maximum(np.hypot(offsets[..., 0], offsets[..., 1]), 1e-9)
-        pull = weights * apart / drawn
+        distances = np.maximum(np.hypot(offsets[..., 0], offsets[..., 1]), 1e-9)
+        pull = weights * apart / distances
         place = solve @ (place * pull.sum(axis=1)[:, None] - pull @ place)
 
     place = place - place.mean(axis=0)
@@ -237,12 +235,12 @@ def graph_frame(
 
     Walked edges are solid, the others faint and dashed; the edge that the step is about is orange, and so is
     the node where the walker stands (or that is asked about). Nodes that have been visited are tinted. A
-    green or red ring and arrow show the last answer while it is news.
+    green or red ring and arrow show the last answer for one step.
 
     Args:
         task: A graph task (see `graph_text`).
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
 
@@ -271,8 +269,8 @@ def _draw_graph(axes: Axes, scene: _Scene) -> None:
 
     for u, v in zip(*np.nonzero(np.triu(scene.labels >= 0)), strict=True):
         current = scene.node in (u, v) and scene.labels[u, v] == scene.label
-        seen = bool(scene.table.neighbours[0, u, v])
-        _draw_edge(axes, place[[u, v]], str(scene.labels[u, v]), size, seen, current)
+        solid = bool(scene.table.neighbours[0, u, v])
+        _draw_edge(axes, place[[u, v]], str(scene.labels[u, v]), size, solid, current)
 
     fills = [_NODE_VISITED if visited else _NODE_UNVISITED for visited in scene.table.visited[0]]
     outlines = [_SEEN if visited else _UNSEEN for visited in scene.table.visited[0]]
@@ -289,13 +287,13 @@ def _draw_graph(axes: Axes, scene: _Scene) -> None:
 
 
 def _draw_edge(
-    axes: Axes, ends: npt.NDArray[np.float64], label: str, size: float, seen: bool, current: bool
+    axes: Axes, ends: npt.NDArray[np.float64], label: str, size: float, solid: bool, current: bool
 ) -> None:
     """An edge and its label; `ends` (2, 2) are its two points, `size` is a node's diameter in points."""
     x, y = ends.T
     if current:
         axes.plot(x, y, color=_CURRENT, linewidth=0.28 * size, solid_capstyle="round", zorder=1)
-    if seen:
+    if solid:
         axes.plot(x, y, color=_SEEN, linewidth=0.09 * size, zorder=2)
     else:
         axes.plot(x, y, color=_UNSEEN, linewidth=0.05 * size, linestyle=_DASHES, zorder=2)
@@ -305,7 +303,7 @@ def _draw_edge(
         label,
         fontsize=0.36 * size,
         fontweight="bold" if current else "normal",
-        color=_INK if seen or current else _FAINT_INK,
+        color=_INK if solid or current else _FAINT_INK,
         ha="center",
         va="center",
         zorder=3,

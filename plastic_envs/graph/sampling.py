@@ -6,20 +6,17 @@ candidates. Here the same law is reached faster, and every step is one NumPy ope
 all rows:
 
 1. The number of edges m is drawn from the binomial law cut to n - 1 <= m <= n D / 2 (D the degree bound). A
-candidate outside
-   can be neither connected nor within the bound, so it would have been rejected: leaving it out changes how
-   often one rejects, not the law of what is accepted. Given m, G(n, p) is uniform over the m-subsets of the
-   pairs.
+   candidate outside these bounds is never connected or never within the degree bound, so it would have been
+   rejected: without it fewer candidates are rejected, and the law of the accepted ones stays the same. Given
+   m, G(n, p) is uniform over the m-subsets of the pairs.
 2. The subset is drawn by Floyd's algorithm (Bentley and Floyd, "A sample of brilliance", CACM 30, 1987): m
-draws, no
-   permutation of all pairs. Graphs are rows of adjacency bit masks.
+   draws, no permutation of all pairs. Graphs are rows of adjacency bit masks.
 3. Candidates are dropped as soon as some degree is too large (degrees only grow), then when a node is
-isolated, then when
-   spreading from node 0 along the masks does not reach all nodes.
-4. What is left is labelled (`plastic_envs.graph.labelling`); a failed labelling rejects the graph.
+   isolated, then when not all nodes are reached from node 0 along the masks.
+4. The rest is labelled (`plastic_envs.graph.labelling`); a failed labelling rejects the graph.
 
-All tests of one candidate use random numbers of that candidate alone: attempt a of row b draws from
-child a of stream b, and a row keeps its first accepted attempt. So the accepted graph has the published law
+All tests of one candidate use random numbers of that candidate alone: attempt a of row b draws from child a
+of stream b, and a row keeps its first accepted attempt. So the accepted graph has the published law
 (rejection sampling), and it depends neither on the other rows nor on how many attempts are made at a time.
 """
 
@@ -37,8 +34,6 @@ import numpy.typing as npt
 from plastic_envs.arguments import Range, Seed, Words, checked
 from plastic_envs.graph.labelling import MAX_LABELS, EdgeLists, LabelSets, label_by_repair, label_greedily
 from plastic_envs.streams import RowStreams
-
-__all__ = ["LABELLINGS", "MAX_ATTEMPTS", "SPLITS", "GraphGenerator", "GraphSampler"]
 
 LABELLINGS = ("standard", "disjoint")
 SPLITS = ("train", "validation", "test")
@@ -169,20 +164,20 @@ class GraphSampler:
             count = min(self._attempts_at_once(len(waiting)), MAX_ATTEMPTS - int(attempt[who].max()))
             attempts = (attempt[who, None] + np.arange(count)).ravel()
             candidates = streams[np.repeat(who, count)].spawn(attempts)
-            found, passed = self._legal(*self._draw(candidates))
+            legal, passed = self._legal(*self._draw(candidates))
             self._tried += len(candidates)
             self._accepted += len(passed)
             lucky, first = np.unique(passed // count, return_index=True)
-            masks[waiting[lucky]] = found[first]
+            masks[waiting[lucky]] = legal[first]
             attempt[who] += count
             attempt[who[lucky]] = attempts[passed[first]] + 1
             waiting = np.delete(waiting, lucky)
         return masks
 
     def _attempts_at_once(self, num_rows: int) -> int:
-        wanted = math.ceil(1.2 * self._tried / self._accepted)
+        count = math.ceil(1.2 * self._tried / self._accepted)
         size = self.num_nodes * (self._words * 8 + 8)
-        return max(1, min(wanted, _BLOCK_BYTES // (size * num_rows)))
+        return max(1, min(count, _BLOCK_BYTES // (size * num_rows)))
 
     def _remedy(self) -> str:
         if self._generator is not None:
@@ -225,7 +220,7 @@ class GraphSampler:
         masks = np.zeros((len(streams), width), dtype=np.uint64)
         index = np.arange(len(streams))
         finished: list[tuple[UInt64Array, IntArray]] = []
-        drawn, block = 0, self._fewest_edges
+        count, block = 0, self._fewest_edges
         while len(index):
             draws = np.ascontiguousarray(streams.uniform(block).T)
             base = np.arange(len(index)) * width
@@ -234,19 +229,19 @@ class GraphSampler:
             for i in range(block):
                 # Floyd: the newcomer of this step is the pair number N - m + step; draw among all up to it,
                 # and take the newcomer itself if the drawn one has been taken.
-                newcomer = np.minimum(num_pairs - totals + drawn, num_pairs - 1)  # (drawn >= totals: unused)
+                newcomer = np.minimum(num_pairs - totals + count, num_pairs - 1)  # (drawn >= totals: unused)
                 pair = (draws[i] * (newcomer + 1)).astype(np.int64)
-                if drawn:
-                    taken = (flat.take(base + self._at[0].take(pair)) & self._bits[0].take(pair)) != 0
-                    pair = np.where(taken, newcomer, pair)
-                if drawn >= fewest:
-                    pair = np.where(drawn < totals, pair, num_pairs)
+                if count:
+                    is_member = (flat.take(base + self._at[0].take(pair)) & self._bits[0].take(pair)) != 0
+                    pair = np.where(is_member, newcomer, pair)
+                if count >= fewest:
+                    pair = np.where(count < totals, pair, num_pairs)
                 for end in (0, 1):
                     word = base + self._at[end].take(pair)
                     flat[word] = flat.take(word) | self._bits[end].take(pair)
-                drawn += 1
+                count += 1
             keep = self._degrees(masks).max(-1) <= self.max_degree
-            full = keep & (totals <= drawn)
+            full = keep & (totals <= count)
             finished.append((masks[full], index[full]))
             keep &= ~full
             masks, index, totals, streams = masks[keep], index[keep], totals[keep], streams[keep]
@@ -301,7 +296,7 @@ class GraphSampler:
         return connected
 
     def _bipartite(self, masks: UInt64Array) -> npt.NDArray[np.bool_]:
-        """Whether connected graphs have no odd cycle: sides grow from node 0, and must not meet."""
+        """Test connected graphs for bipartiteness: the two sides grow from node 0 and must not meet."""
         even = np.broadcast_to(self._only_node_0(), masks[:, 0].shape).copy()
         odd = np.zeros_like(even)
         for _ in range(self.num_nodes):

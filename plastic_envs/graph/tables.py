@@ -1,4 +1,4 @@
-"""Look-up tables for walks on labelled graphs: what a walk determines, and what may be guessed.
+"""Look-up tables for walks on labelled graphs: known transitions, and guesses for the others.
 
 A key is a pair (node, label). A table that starts empty and stores every walked transition, and its reverse,
 answers all that a walk determines; the rest is guessing. `table_rates` scores a family of such
@@ -12,8 +12,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GUESSES", "TransitionTable", "table_rates"]
-
 GUESSES = ("not_neighbour", "not_carrier", "unvisited")
 """The guesses for an unknown key, each narrower than the one before (see `TransitionTable.guesses`)."""
 
@@ -22,7 +20,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class TransitionTable:
-    """What each of B walks has shown so far. Row b of every array belongs to walk b.
+    """The transitions that each of B walks has shown so far. Row b of every array belongs to walk b.
 
     Attributes:
         next_node: (B, n, A) int64, the node that a key leads to; -1 where it is not known.
@@ -76,7 +74,7 @@ class TransitionTable:
         return self.next_node[rows, nodes, actions]
 
     def guesses(self, rows: Ints, nodes: Ints, actions: Ints) -> dict[str, Bools]:
-        """Where the unknown keys (nodes, actions) of K walks may lead, by ever narrower rules.
+        """Masks of the nodes that K unknown keys (nodes, actions) may lead to, by ever narrower rules.
 
         Returns:
             One (K, n) mask for each name in `GUESSES`, never empty: a rule that would leave nothing (possible
@@ -153,15 +151,15 @@ def table_rates(
             if m:
                 table.forget(segments[m] != segments[m - 1])
             entry = table.look_up(rows, x, a)
-            known, right = entry >= 0, (entry == y).astype(np.float64)
+            is_known, right = entry >= 0, (entry == y).astype(np.float64)
             rates[f"{kind}_no_credit"][m] = right
-            rates[f"{kind}_uniform"][m] = np.where(known, right, 1.0 / degrees[m])
-            left = degrees[m] - table.neighbours[rows, x].sum(axis=1)
+            rates[f"{kind}_uniform"][m] = np.where(is_known, right, 1.0 / degrees[m])
+            others = degrees[m] - table.neighbours[rows, x].sum(axis=1)
             # With drifting labels the edge may be known under another label: then this guess misses it.
-            hit = ~table.neighbours[rows, x, y] / np.maximum(left, 1)
-            rates[f"{kind}_elimination"][m] = np.where(known, right, hit)
+            hit = ~table.neighbours[rows, x, y] / np.maximum(others, 1)
+            rates[f"{kind}_elimination"][m] = np.where(is_known, right, hit)
             if kind == "undirected":
-                asking = np.flatnonzero(~known)
+                asking = np.flatnonzero(~is_known)
                 guesses = table.guesses(asking, x[asking], a[asking])
                 for guess, mask in guesses.items():
                     name = "oracle" if guess == GUESSES[-1] else f"undirected_{guess}"

@@ -1,4 +1,4 @@
-"""An agent that knows, or finds out, which choice each image calls for."""
+"""Agents that know, or infer, the right choice of each image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from plastic_envs.sensorimotor.association import SensorimotorAssociation
     from plastic_envs.sensorimotor.block import SensorimotorBlock
 
-__all__ = ["ImageMemory", "ProblemSolver"]
-
 
 class ImageMemory:
     """Fixates while the fixation input is on; then makes the choice of the image seen last.
 
     Args:
-        task: What is played.
+        task: The task.
         images: The problem's images, (K, D).
     """
 
@@ -34,8 +32,8 @@ class ImageMemory:
             self._choice = np.zeros(len(observations), dtype=np.int64)
         image = observations[:, self._task.field("image").slice]
         fixate = observations[:, self._task.field("fixation").start] > 0
-        shown = image.any(1)
-        self._choice[shown] = (image[shown] @ self._images.T).argmax(1)
+        has_image = image.any(1)
+        self._choice[has_image] = (image[has_image] @ self._images.T).argmax(1)
         return np.where(fixate, self._task.fixation, self._choice)
 
 
@@ -47,7 +45,7 @@ class ProblemSolver:
     is not; a choice that one image must have, no other has.
 
     Args:
-        task: What is played.
+        task: The task.
     """
 
     _ALIKE, _ORTHOGONAL = 0.999, 1e-3

@@ -15,8 +15,6 @@ from plastic_envs.sensorimotor.trial import DELAY, GRACE, RESPONSE, SAMPLE, Sens
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["trials_frame", "trials_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 4.2), 100
 _INK, _FAINT, _PAPER, _FIXATION = "#22303c", "#c3cad1", "#f2f4f6", "#9aa5b1"
 _CHOICES = ("#0072B2", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#56B4E9")
@@ -26,7 +24,7 @@ _NO_ACTION = -1
 
 @dataclass(frozen=True)
 class _Scene:
-    """What an onlooker may know at a step; S steps of the trial, R trials of the episode.
+    """An onlooker's knowledge at a step; S steps of the trial, R trials of the episode.
 
     Attributes:
         trial: Number of the trial, from 0.
@@ -36,7 +34,7 @@ class _Scene:
         number: Its number, the right choice.
         problem: Number of each trial's problem, (R,).
         images: Number of each trial's image, (R,).
-        actions: In the trial, (S,), -1 while not taken.
+        actions: Actions in the trial, (S,), -1 while not taken.
         targets: (S,).
         outcomes: 1 right, 0 wrong, -1 not over yet, (R,).
     """
@@ -59,10 +57,10 @@ def _scene(
     size, length = len(task.trial_periods), int(episodes.lengths[row])
     trial = min(step, length - 1) // size
     starts = np.arange(0, length, size)
-    taken = np.full(length, _NO_ACTION, dtype=np.int64)
-    taken[: len(actions)] = np.asarray(actions)[:length]
+    all_actions = np.full(length, _NO_ACTION, dtype=np.int64)
+    all_actions[: len(actions)] = np.asarray(actions)[:length]
     targets = episodes.targets[:length, row]
-    right = (taken == targets)[task.outcome_step :: size]
+    right = (all_actions == targets)[task.outcome_step :: size]
     outcomes = np.where(starts + task.outcome_step < step, right.astype(np.int64), -1)
     here = slice(trial * size, (trial + 1) * size)
     return _Scene(
@@ -73,7 +71,7 @@ def _scene(
         number=int(episodes.step_facts["image"][trial * size, row]),
         problem=episodes.step_facts["problem"][starts, row],
         images=episodes.step_facts["image"][starts, row],
-        actions=taken[here],
+        actions=all_actions[here],
         targets=targets[here],
         outcomes=outcomes,
     )
@@ -102,17 +100,17 @@ def _headline(task: SensorimotorTask, scene: _Scene) -> str:
 def trials_text(
     task: SensorimotorTask, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> str:
-    """An episode at a step in four lines: where, the image, target and action, and the outcomes so far.
+    """An episode at a step in four lines: time, image, target and action, outcomes so far.
 
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
     """
     scene = _scene(task, episodes, row, step, actions)
-    shown = min(scene.now, len(scene.targets) - 1)
+    t = min(scene.now, len(scene.targets) - 1)
     last = int(np.asarray(actions)[-1]) if len(actions) else _NO_ACTION
     marks = "".join(".-+"[outcome + 1] for outcome in scene.outcomes)
     changes = np.flatnonzero(np.diff(scene.problem)) + 1
@@ -122,7 +120,7 @@ def trials_text(
         (
             _headline(task, scene),
             "image: " + " ".join(f"{x:+.2f}" for x in scene.image),
-            f"target {_name(task, int(scene.targets[shown]))}, last action {_name(task, last)}",
+            f"target {_name(task, int(scene.targets[t]))}, last action {_name(task, last)}",
             f"trials: {marks}",
         )
     )
@@ -139,7 +137,7 @@ def trials_frame(
     Args:
         task: The task.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
 
@@ -213,9 +211,9 @@ def _draw_outcomes(axes: Axes, scene: _Scene) -> None:
     for trial, outcome in enumerate(scene.outcomes):
         x, y = trial % per_line, -(trial // per_line)
         face = colours[int(outcome) + 1]
-        known = trial <= scene.trial
-        edge = _colour(int(scene.images[trial])) if known else _OPEN
-        width = 2.4 if known else 0.8
+        visible = trial <= scene.trial
+        edge = _colour(int(scene.images[trial])) if visible else _OPEN
+        width = 2.4 if visible else 0.8
         axes.scatter(x, y, s=170, marker="s", facecolor=face, edgecolor=edge, linewidth=width)
         if trial and scene.problem[trial] != scene.problem[trial - 1]:
             axes.plot([x - 0.5] * 2, [y - 0.42, y + 0.42], color=_INK, linewidth=2)

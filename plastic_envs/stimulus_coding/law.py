@@ -1,11 +1,9 @@
-"""The law of an angle that drifts on the circle: at the start, in the end, and on the way."""
+"""The distribution of an angle that drifts on the circle: at the start, over time, and stationary."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
-__all__ = ["StimulusLaw", "wrapped"]
 
 _HARMONICS = 32  # of the density; concentrations of a few need some ten
 _TABLE = 4097  # points of the inverse distribution function, on half a circle
@@ -63,9 +61,9 @@ class StimulusLaw:
         rates += np.diag(n[1:] * self.pull / 2.0, -1) - np.diag(n[:-1] * self.pull / 2.0, 1)
         values, vectors = np.linalg.eig(rates)
         span = values * (self.duration if time is None else time)
-        kept = np.exp(span) if time is not None else np.expm1(span) / span
+        decay = np.exp(span) if time is not None else np.expm1(span) / span
         moments: npt.NDArray[np.float64] = (
-            end + (vectors @ (kept * np.linalg.solve(vectors, start - end))).real
+            end + (vectors @ (decay * np.linalg.solve(vectors, start - end))).real
         )
         return moments
 

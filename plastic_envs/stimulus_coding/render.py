@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from plastic_envs.stimulus_coding.task import StimulusCoding
 
-__all__ = ["stimulus_frame", "stimulus_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 3.6), 100
 _INK, _FAINT, _STIMULUS, _ANSWER = "#22303c", "#c3cad1", "#0072B2", "#D55E00"
 _TRAIL = 500  # last answers that are shown
@@ -29,15 +27,15 @@ def _now(
     """Number of the step shown, angle, tile angles, inputs, answers (n, K) so far and their mean score."""
     from plastic_envs.stimulus_coding.task import TILES
 
-    shown = min(step, int(episodes.lengths[row]) - 1)
+    t = min(step, int(episodes.lengths[row]) - 1)
     past = episodes.select([row])
     scores = task._rewards(past.targets[: len(actions), 0], actions) if len(actions) else np.zeros(0)
     return {
-        "shown": shown,
+        "shown": t,
         "over": step >= episodes.lengths[row],
-        "theta": float(episodes.step_facts["theta"][shown, row]),
+        "theta": float(episodes.step_facts["theta"][t, row]),
         "tiles": TILES,
-        "inputs": episodes.observations[shown, row],
+        "inputs": episodes.observations[t, row],
         "answers": actions[-_TRAIL:],
         "mean": float(scores.mean()) if len(scores) else None,
     }

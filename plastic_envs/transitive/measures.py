@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["share_by", "share_by_distance", "share_by_item", "share_by_pair", "transitive_closure_scores"]
-
 Ints = npt.NDArray[np.integer]
 Values = npt.NDArray[np.bool_ | np.float64]
 
@@ -62,10 +60,10 @@ def transitive_closure_scores(
     scores = np.empty((num_trials, batch))
     for t in range(num_trials):
         i, j = upper[t], lower[t]
-        known = above[rows, i, j]
-        scores[t] = np.where(known, 1.0, 0.5)
+        sure = above[rows, i, j]
+        scores[t] = np.where(sure, 1.0, 0.5)
         if infers:
-            add_relation(above, rows[~known], i[~known], j[~known])
+            add_relation(above, rows[~sure], i[~sure], j[~sure])
         else:
             above[rows, i, j] = True
     return scores

@@ -1,4 +1,4 @@
-"""An agent for transitive inference that learns nothing beforehand: it remembers and concludes."""
+"""An agent for transitive inference without training: it remembers and infers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from plastic_envs.streams import RowStreams
 from plastic_envs.task import Task
 from plastic_envs.transitive.measures import add_relation
 
-__all__ = ["ReasonerPolicy"]
-
 _NOTHING = -1
 
 
 class ReasonerPolicy:
     """Keeps every answer that it was told and infers transitively: the task's `oracle` agent.
 
-    It sees observations only. Items are told apart by their looks and numbered as they turn up; what the
-    feedback step tells is added to a partial order of them; a pair whose order is open is guessed. It does
-    not use that pairs of a train block are neighbours.
+    It sees observations only. Items are recognised by their vectors and numbered in order of appearance; what
+    the feedback step tells is added to a partial order of them; a pair whose order is open is guessed. It
+    does not use that pairs of a train block are neighbours.
 
     Args:
         task: A task with the observation fields "first_item", "second_item", "go", "reward" and "answer".
@@ -60,23 +58,23 @@ class ReasonerPolicy:
         self._above[episode_starts] = False
 
         first, second = observations[:, self._first], observations[:, self._second]
-        shown = np.flatnonzero(first.any(1))
-        self._pair[shown, 0] = self._recognise(shown, first[shown])
-        self._pair[shown, 1] = self._recognise(shown, second[shown])
+        pair_rows = np.flatnonzero(first.any(1))
+        self._pair[pair_rows, 0] = self._recognise(pair_rows, first[pair_rows])
+        self._pair[pair_rows, 1] = self._recognise(pair_rows, second[pair_rows])
 
-        told = np.flatnonzero(observations[:, self._answer].any(1))
-        chose_first = observations[told, self._answer].argmax(1) == 1
-        was_right = observations[told, self._reward][:, 0] > 0
+        answer_rows = np.flatnonzero(observations[:, self._answer].any(1))
+        chose_first = observations[answer_rows, self._answer].argmax(1) == 1
+        was_right = observations[answer_rows, self._reward][:, 0] > 0
         first_is_upper = chose_first == was_right
-        x, y = self._pair[told].T
-        add_relation(self._above, told, np.where(first_is_upper, x, y), np.where(first_is_upper, y, x))
+        x, y = self._pair[answer_rows].T
+        add_relation(self._above, answer_rows, np.where(first_is_upper, x, y), np.where(first_is_upper, y, x))
 
         actions = np.zeros(len(observations), dtype=np.int64)
-        asked = np.flatnonzero(observations[:, self._go][:, 0] > 0)
-        x, y = self._pair[asked].T
-        is_upper, is_lower = self._above[asked, x, y], self._above[asked, y, x]
-        guess = self._guesses(asked) < 0.5
-        actions[asked] = np.where(is_upper | is_lower, is_upper, guess)
+        go_rows = np.flatnonzero(observations[:, self._go][:, 0] > 0)
+        x, y = self._pair[go_rows].T
+        is_upper, is_lower = self._above[go_rows, x, y], self._above[go_rows, y, x]
+        guess = self._guesses(go_rows) < 0.5
+        actions[go_rows] = np.where(is_upper | is_lower, is_upper, guess)
         return actions
 
     def _guesses(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -94,18 +92,16 @@ class ReasonerPolicy:
         self._above = np.zeros((batch_size, 0, 0), dtype=bool)
         self._pair = np.full((batch_size, 2), _NOTHING)
 
-    def _recognise(
-        self, rows: npt.NDArray[np.int64], shown: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.int64]:
+    def _recognise(self, rows: npt.NDArray[np.int64], cues: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """Numbers (K,) of the items (K, C) shown in these rows; an item that is new gets the next one."""
         if len(rows) and self._counts[rows].max() == self._items.shape[1]:
             more = max(8, self._items.shape[1])
             self._items = np.pad(self._items, ((0, 0), (0, more), (0, 0)))
             self._above = np.pad(self._above, ((0, 0), (0, more), (0, more)))
         places = np.arange(self._items.shape[1])
-        same = (self._items[rows] == shown[:, None]).all(2) & (places < self._counts[rows, None])
+        same = (self._items[rows] == cues[:, None]).all(2) & (places < self._counts[rows, None])
         number = np.where(same.any(1), same.argmax(1) if len(places) else 0, self._counts[rows])
         new = ~same.any(1)
-        self._items[rows[new], number[new]] = shown[new]
+        self._items[rows[new], number[new]] = cues[new]
         self._counts[rows[new]] += 1
         return number.astype(np.int64)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["item_name", "trial_frame", "trial_text"]
-
 _SIZE_INCHES, _DPI = (6.4, 4.8), 100
 _INK, _FAINT_INK, _PAPER, _OPEN = "#22303c", "#8a949c", "#ffffff", "#c9d0d6"
 _PLUS, _MINUS, _CURRENT, _TEST, _RULE = "#2f5d8a", "#dfe8f1", "#f2a33a", "#fdf3e3", "#eef1f3"
@@ -31,7 +29,7 @@ _STEPS = ("stimulus", "response", "feedback", "delay")
 
 @dataclass(frozen=True)
 class _Scene:
-    """What an onlooker may know at a step. Trials are those that have begun, R of them."""
+    """An onlooker's knowledge at a step; R trials have begun."""
 
     step: int
     length: int
@@ -40,7 +38,7 @@ class _Scene:
     step_in_trial: int  # -1 in blank steps and after the end
     first: npt.NDArray[np.integer]  # (R,) item numbers
     second: npt.NDArray[np.integer]
-    chosen: npt.NDArray[np.integer]  # (R,) item number, -1 while not answered
+    choice: npt.NDArray[np.integer]  # (R,) item number, -1 while not answered
     is_test: npt.NDArray[np.bool_]  # (R of the whole episode,)
     block: npt.NDArray[np.integer]  # (R of the whole episode,)
     items: npt.NDArray[np.float32]  # (N, C), the items of this episode
@@ -53,7 +51,7 @@ class _Scene:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """(R,), whether each answer was right; False where there is none yet."""
-        return np.asarray(self.chosen == np.minimum(self.first, self.second))
+        return np.asarray(self.choice == np.minimum(self.first, self.second))
 
     @property
     def phase(self) -> str:
@@ -70,7 +68,7 @@ class _Scene:
 
     @property
     def score(self) -> str:
-        counted = (self.chosen >= 0) & self.is_test[: len(self.chosen)]
+        counted = (self.choice >= 0) & self.is_test[: len(self.choice)]
         if not counted.any():
             return "no test answer yet"
         num_right = int(self.right[counted].sum())
@@ -83,25 +81,25 @@ def item_name(item: int) -> str:
 
 
 def _scene(episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> _Scene:
-    """Collect what is shown of a trial from the facts up to `step` and the answers before it."""
+    """Collect the contents of a picture from the facts up to `step` and the answers before it."""
     length = int(episodes.lengths[row])
     facts = {name: values[:length, row] for name, values in episodes.step_facts.items()}
     starts = np.flatnonzero(facts["trial_start"])
-    begun = starts[starts <= step]
-    chosen = np.full(len(begun), -1)
-    answered = np.flatnonzero(begun + RESPONSE < min(step, len(actions)))
-    took = np.asarray(actions)[begun[answered] + RESPONSE]
-    first, second = facts["first_item"][begun], facts["second_item"][begun]
-    chosen[answered] = np.where(took == 1, first[answered], second[answered])
+    trial_starts = starts[starts <= step]
+    choice = np.full(len(trial_starts), -1)
+    answered = np.flatnonzero(trial_starts + RESPONSE < min(step, len(actions)))
+    took = np.asarray(actions)[trial_starts[answered] + RESPONSE]
+    first, second = facts["first_item"][trial_starts], facts["second_item"][trial_starts]
+    choice[answered] = np.where(took == 1, first[answered], second[answered])
     return _Scene(
         step=step,
         length=length,
-        trial=len(begun) - 1,
+        trial=len(trial_starts) - 1,
         num_trials=len(starts),
         step_in_trial=-1 if step >= length else int(facts["step"][step]),
         first=first,
         second=second,
-        chosen=chosen,
+        choice=choice,
         is_test=facts["is_test"][starts],
         block=facts["block"][starts],
         items=episodes.facts["items"][row, : int(episodes.facts["num_items"][row])],
@@ -113,24 +111,24 @@ def _scene(episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -
 
 
 def trial_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
-    """An episode at a step in four lines: where, the pair and what came of it, all answers so far, the score.
+    """An episode at a step in four lines: time, pair and outcome, all answers so far, score.
 
     Args:
-        task: Not used; an episode tells all.
+        task: Not used; the episode has all facts.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
-        actions: (step,) the actions taken so far. What is right is told only of trials answered.
+        actions: (step,) the actions taken so far. Targets appear only for answered trials.
     """
     scene = _scene(episodes, row, step, actions)
     pair = "no pair yet"
     if scene.trial >= 0:
-        first, second, chosen = (int(items[-1]) for items in (scene.first, scene.second, scene.chosen))
+        first, second, choice = (int(items[-1]) for items in (scene.first, scene.second, scene.choice))
         pair = f"{item_name(first)} or {item_name(second)}?"
-        if chosen >= 0:
+        if choice >= 0:
             reward = "right, reward +1" if scene.right[-1] else "wrong, reward -1"
-            pair += f"  {item_name(chosen)}: {reward}"
-    marks = ["." if c < 0 else "+" if r else "-" for c, r in zip(scene.chosen, scene.right, strict=True)]
+            pair += f"  {item_name(choice)}: {reward}"
+    marks = ["." if c < 0 else "+" if r else "-" for c, r in zip(scene.choice, scene.right, strict=True)]
     for at in np.flatnonzero(np.diff(scene.block[: len(marks)]))[::-1]:
         marks.insert(at + 1, " | ")
     return "\n".join(
@@ -149,12 +147,12 @@ def trial_text(task: Task, episodes: Episodes, row: int, step: int, actions: npt
 def trial_frame(
     task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
-    """Above, the steps of this trial: what is shown, chosen, fed back. Below, all trials so far.
+    """Above, the steps of this trial: stimulus, choice, feedback. Below, all trials so far.
 
     Args:
-        task: Not used; an episode tells all.
+        task: Not used; the episode has all facts.
         episodes: The batch being played.
-        row: Which episode of it.
+        row: Index of the episode.
         step: The step whose observation is shown; the episode's length, once it is over.
         actions: (step,) the actions taken so far.
 
@@ -176,11 +174,11 @@ def trial_frame(
 def _draw_strip(figure: Figure, scene: _Scene) -> None:
     """One box per step of the trial; boxes to come are empty."""
     widths = np.array([2.3, 1.4, 1.2] + [1.0] * (scene.steps_per_trial - 3))
-    gap, left, total = 0.012, 0.03, 0.94
+    gap, x, total = 0.012, 0.03, 0.94
     widths = widths / widths.sum() * (total - gap * (len(widths) - 1))
     for k, width in enumerate(widths):
-        axes = figure.add_axes((left, 0.56, width, 0.3))
-        left += width + gap
+        axes = figure.add_axes((x, 0.56, width, 0.3))
+        x += width + gap
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlim(0, 1)
@@ -200,8 +198,8 @@ def _draw_strip(figure: Figure, scene: _Scene) -> None:
             _draw_item(axes, scene, int(scene.first[-1]), 0.25, 0.38)
             _draw_item(axes, scene, int(scene.second[-1]), 0.75, 0.38)
             axes.text(0.5, 0.43, "or", fontsize=10, color=_FAINT_INK, ha="center", va="center")
-        elif k == RESPONSE and scene.chosen[-1] >= 0:
-            _draw_item(axes, scene, int(scene.chosen[-1]), 0.5, 0.62)
+        elif k == RESPONSE and scene.choice[-1] >= 0:
+            _draw_item(axes, scene, int(scene.choice[-1]), 0.5, 0.62)
         elif k == RESPONSE:
             axes.text(0.5, 0.47, "?", fontsize=30, color=_CURRENT, ha="center", va="center")
         elif k == FEEDBACK:
@@ -224,10 +222,10 @@ def _draw_item(axes: Axes, scene: _Scene, item: int, centre: float, room: float)
     box = axes.get_window_extent()
     cell = min(0.58 * box.height / rows, room * box.width / columns)  # pixels
     dx, dy = cell / box.width, cell / box.height
-    left, top = centre - columns * dx / 2, 0.43 + rows * dy / 2
+    x0, top = centre - columns * dx / 2, 0.43 + rows * dy / 2
     for k, value in enumerate(cue):
         r, c = divmod(k, columns)
-        x, y = left + c * dx, top - (r + 1) * dy
+        x, y = x0 + c * dx, top - (r + 1) * dy
         axes.fill(
             [x, x + dx, x + dx, x], [y, y, y + dy, y + dy], facecolor=_PLUS if value > 0 else _MINUS,
             edgecolor=_PAPER, linewidth=1.0,
@@ -258,12 +256,12 @@ def _draw_history(figure: Figure, scene: _Scene) -> None:
         axes.axvline(t + 1.5, color=_OPEN, linewidth=1.0, linestyle=(0, (3, 3)), zorder=0)
 
     size = float(np.clip(170.0 / total, 2.2, 7.0))
-    trials = zip(scene.first, scene.second, scene.chosen, scene.right, strict=True)
-    for number, (i, j, chosen, right) in enumerate(trials, start=1):
-        colour = _CURRENT if chosen < 0 else _RIGHT if right else _WRONG
+    trials = zip(scene.first, scene.second, scene.choice, scene.right, strict=True)
+    for number, (i, j, choice, right) in enumerate(trials, start=1):
+        colour = _CURRENT if choice < 0 else _RIGHT if right else _WRONG
         axes.plot([number, number], [i, j], color=colour, linewidth=1.4, zorder=2)
         for item in (i, j):
-            face = colour if item == chosen else _PAPER
+            face = colour if item == choice else _PAPER
             axes.plot(number, item, "o", markersize=size, color=colour, markerfacecolor=face, zorder=3)
     handles = [
         Line2D([], [], color=_RIGHT, marker="o", linewidth=0, label="right choice"),

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from plastic_envs.streams import RowStreams
 from plastic_envs.transitive.schedules import Block, Layout
 
-__all__ = ["PairSampler", "draw_one_hot_items", "draw_random_items"]
-
 _CANDIDATES = 32  # vectors drawn at a time; one draw nearly always holds eight that differ enough
 _MAX_CANDIDATES = 10_000
 _ORDER = 1  # purpose of a stream; candidates have those from 2 on
@@ -41,28 +39,30 @@ def draw_random_items(
     """
     batch = len(streams)
     items = np.zeros((batch, most, size), dtype=np.float32)
-    found = np.zeros(batch, dtype=np.int64)
+    counts = np.zeros(batch, dtype=np.int64)
     rows = np.arange(batch)
     for draw in range(_MAX_CANDIDATES // _CANDIDATES):
-        rows = rows[found[rows] < num_items[rows]]
+        rows = rows[counts[rows] < num_items[rows]]
         if not len(rows):
             break
         # Streams by draw, as another row's need for a second draw must not move this row's numbers.
         candidates = _signs(streams.spawn(2 + draw)[rows], _CANDIDATES, size)
         # Two sign vectors with e equal entries have the scalar product 2 e - C.
         products = candidates @ items[rows].transpose(0, 2, 1)  # (K, candidates, N)
-        known = np.arange(most) < found[rows, None, None]  # the zeros of items not yet found are like nothing
-        refused = np.any((products > 2 * max_equal - size) & known, axis=2)
+        exists = (
+            np.arange(most) < counts[rows, None, None]
+        )  # the zeros of items not yet found are like nothing
+        refused = np.any((products > 2 * max_equal - size) & exists, axis=2)
         alike = candidates @ candidates.transpose(0, 2, 1) > 2 * max_equal - size
         for c in range(_CANDIDATES):
-            taken = np.flatnonzero(~refused[:, c] & (found[rows] < num_items[rows]))
-            at = rows[taken]
-            items[at, found[at]] = candidates[taken, c]
-            found[at] += 1
-            refused[taken] |= alike[taken, c]
+            accepts = np.flatnonzero(~refused[:, c] & (counts[rows] < num_items[rows]))
+            at = rows[accepts]
+            items[at, counts[at]] = candidates[accepts, c]
+            counts[at] += 1
+            refused[accepts] |= alike[accepts, c]
     else:
         raise ValueError(
-            f"{int(found.min())} of {most} items of {size} entries found in {_MAX_CANDIDATES} tries: no two "
+            f"{int(counts.min())} of {most} items of {size} entries found in {_MAX_CANDIDATES} tries: no two "
             f"may agree in more than {max_equal}; raise cue_size or cue_overlap, or lower num_items."
         )
     return _shuffled(streams, items, num_items)
@@ -98,10 +98,10 @@ class PairSampler:
     """Draws the pairs of a schedule's trials.
 
     Args:
-        blocks: Of the schedule.
+        blocks: Blocks of the schedule.
         layout: Its steps and R trials.
         fewest: Smallest number of items an episode may have.
-        most: Largest.
+        most: Largest number.
 
     Raises:
         ValueError: If a block has nothing to show for one of these numbers.

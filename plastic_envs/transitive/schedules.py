@@ -1,4 +1,4 @@
-"""Which pairs of ranked items appear when: schedules of trials, as data.
+"""Schedules of trials: the order in which pairs of ranked items appear, as data.
 
 A `Schedule` is a sequence of `Block`s; a block is a number of trials that draw their pairs from one set in
 one way. Every experiment on transitive inference in this suite is such a schedule. Items are numbered from
@@ -17,8 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.arguments import Range, Words, check_argument, check_fields, unknown_names
-
-__all__ = ["SCHEDULES", "Block", "Layout", "Schedule", "make_schedule"]
 
 Pair = tuple[int, int]
 PAIR_SETS = ("neighbours", "non-neighbours", "all")
@@ -182,9 +180,9 @@ class Schedule:
                     step.append(in_block % steps_per_trial)
                     clock[-1] += 1
                 step_block.append(b)
-        shown = np.array(trial) >= 0
+        in_trial = np.array(trial) >= 0
         time = np.zeros(len(trial))
-        time[shown] = np.concatenate([np.arange(length) / length for length in clock])
+        time[in_trial] = np.concatenate([np.arange(length) / length for length in clock])
         sizes = [block.num_trials for block in self.blocks]
         return Layout(
             trial=np.array(trial),

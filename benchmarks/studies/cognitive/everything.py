@@ -38,8 +38,6 @@ from plastic_agents.analysis.task_variance import PROBED_EPOCHS
 from plastic_agents.networks.mpn.network import MPN
 from plastic_agents.runner.results import Results
 
-__all__ = ["PAIRS", "PUBLISHED", "STUDY", "membership"]
-
 # ---- the runs: all settings are here -------------------------------------------------------------------
 
 _UPDATES = 25_000  # some 15 CPU minutes of a multi-plasticity network of 100 units
@@ -317,7 +315,7 @@ _OF_ONE: Sequence[tuple[str, str, str, Callable[[Results], Figure]]] = (
 
 
 def _figures(results: Groups) -> list[Drawn]:
-    """Learning, if there was any here, accuracies, the first plastic network's maps, co-membership."""
+    """Learning curves of networks trained here, accuracies, one network's maps, co-membership."""
     caption = "Accuracy on the validation split while learning (thin: networks; bands: standard error)."
     figures = draw.learning_here(
         results, caption, {"accuracy_trial": 0.97, "accuracy_angle": 0.97}, _UPDATES // 10

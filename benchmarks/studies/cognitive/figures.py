@@ -1,4 +1,4 @@
-"""Figures of the studies of cognitive tasks, drawn from what their runs have stored."""
+"""Figures of the studies of cognitive tasks, from their runs' stored results."""
 
 from __future__ import annotations
 
@@ -24,27 +24,6 @@ from plastic_agents.analysis.task_variance import (
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.cognitive.battery import CognitiveBattery
-
-__all__ = [
-    "accuracy_by_task",
-    "battery",
-    "co_membership_maps",
-    "co_membership_tables",
-    "eigenvalues",
-    "followed",
-    "fractions",
-    "learning",
-    "learning_here",
-    "lesion_matrices",
-    "pruning",
-    "responses",
-    "row_labels",
-    "shift",
-    "silhouettes",
-    "states",
-    "subspaces",
-    "variance_maps",
-]
 
 _SETS = {
     "stimulus": "Stimulus on",
@@ -91,8 +70,8 @@ def _panels(
         run: A run.
         kinds: Names of the panels.
         array: Name of an array, `{}` standing for the kind; kinds without this array have no panel.
-        width: Of a panel, in inches.
-        height: Of the figure.
+        width: Width of a panel, in inches.
+        height: Height of the figure.
         beside: Further width of the figure.
     """
     names = [kind for kind in kinds if array.format(kind) in run.arrays]
@@ -129,7 +108,7 @@ def learning(groups: Groups, goals: Mapping[str, float], first: int = 0) -> Figu
 
 
 def learning_here(groups: Groups, caption: str, goals: Mapping[str, float], first: int) -> list[Drawn]:
-    """The figure `learning`, if any of the runs has curves to draw."""
+    """The figure `learning`, if any of the runs has curves."""
     if not have_curves(groups, "eval/accuracy_trial"):
         return []
     return [("learning", caption, learning(groups, goals, first))]
@@ -300,7 +279,7 @@ def co_membership_tables(
 
     Args:
         tables: By column of the figure ("published", a group), by representation, (pairs, epochs).
-        pairs: Of tasks.
+        pairs: Pairs of tasks.
     """
     figure = Figure(figsize=(1.8 + 3.6 * len(tables), 5.4), layout="constrained")
     panels = figure.subplots(len(REPRESENTATIONS), len(tables), squeeze=False, sharex=True, sharey=True)

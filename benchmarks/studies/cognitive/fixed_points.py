@@ -32,8 +32,6 @@ from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.episodes import Episodes
 
-__all__ = ["Held", "PointsEffort", "fixed_points", "followed"]
-
 Floats = npt.NDArray[np.float64]
 Step = Callable[[torch.Tensor], torch.Tensor]
 

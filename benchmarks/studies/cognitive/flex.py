@@ -18,8 +18,6 @@ from benchmarks.studies.study import Drawn, Groups, Planned, Row, Settings, Stud
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 
-__all__ = ["STUDY"]
-
 _START = 300  # updates of the second view (published)
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9)
 _MEASURES = {"accuracy_trial": "R rule per trial", "accuracy_angle": "compact measure"}

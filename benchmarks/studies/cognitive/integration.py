@@ -36,8 +36,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.episodes import Episodes
 
-__all__ = ["STUDY", "between"]
-
 _SEQUENCES = 100  # test sequences whose states are measured
 _GOAL = 0.98
 _SEEDS = (0, 1, 2)
@@ -86,7 +84,7 @@ def _plan() -> list[Planned]:
 
 
 def _measure(group: str, agent: Agent, run: Results, effort: int) -> Measured:
-    """Dimension of activity and modulation, and what sets them apart, in test sequences."""
+    """Dimension of activity and modulation, and the variance between groups, in test sequences."""
     agent = network_agent(agent)
     task = agent.task.with_split("test")
     episodes = task.sample(np.random.default_rng(run.config.seed), effort)
@@ -135,7 +133,7 @@ def between(states: npt.NDArray[np.float32], groups: npt.NDArray[Any]) -> float:
 
 
 def _table(results: Groups) -> list[Row]:
-    """Accuracy, dimensions and variances, beside what was published."""
+    """Accuracy, dimensions and variances, beside the published figures."""
     rows: list[Row] = []
     for group, runs in results.items():
         title = f"{_TITLES[group]}: "

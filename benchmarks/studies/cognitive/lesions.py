@@ -71,7 +71,7 @@ class _Scored:
         network: The network.
         battery: Its tasks.
         count: Trials of each.
-        seed: Of the run.
+        seed: Seed of the run.
     """
 
     def __init__(self, network: MPN, battery: CognitiveBattery, count: int, seed: int) -> None:
@@ -100,7 +100,7 @@ def lesions(network: MPN, battery: CognitiveBattery, arrays: Arrays, seed: int, 
     Args:
         network: With one plastic layer.
         battery: Its tasks.
-        arrays: What `measures.state_variance` and `clusters` found.
+        arrays: Results of `measures.state_variance` and `clusters`.
         seed: Of the run; the trials are others than those the clusters were found on.
         effort: Trials, controls, clusters.
     """
@@ -165,7 +165,7 @@ def _labels(arrays: Arrays, shape: tuple[int, int], number: int) -> dict[str, np
 
 
 def _changed_bits(network: MPN, episodes: Episodes) -> int:
-    """Numbers among the outputs that are not the same once nothing is frozen and nothing taken away."""
+    """Number of output values that an empty lesion changes; it should be 0."""
     (layer,) = network.plastic
     same = lesioned(network, Lesion.nothing((layer.out_features, layer.in_features)))
     # `freeze` itself would drop a mask that holds nothing.

@@ -1,7 +1,7 @@
 """Measurements of the studies of many cognitive tasks: accuracy, variance by task-period, clusters.
 
 Every function takes a network and trials of its own, the same ones for all networks with that seed. States
-are looked at as they pass and not kept: all M of all trials would fill a hundred gigabytes.
+are reduced step by step and not stored: all M of all trials would fill a hundred gigabytes.
 
 Letters for shapes: T tasks, R task-periods, K directions, E embedding units, N hidden units.
 """
@@ -31,26 +31,6 @@ from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.cognitive.tasks import EPOCHS, TASKS
 from plastic_envs.episodes import Episodes
 
-__all__ = [
-    "REPRESENTATIONS",
-    "Effort",
-    "accuracies",
-    "battery_of",
-    "clusters",
-    "network_of",
-    "outputs_of",
-    "packed",
-    "periods_of",
-    "representations_of",
-    "shared",
-    "shifts",
-    "state_variance",
-    "states",
-    "trials_of",
-    "unpacked",
-    "unpacked_shift",
-]
-
 Floats = npt.NDArray[np.float64]
 
 REPRESENTATIONS = ("inputs", "hidden", "modulation")
@@ -75,7 +55,7 @@ class Effort:
         clusters: Clusters of units or synapses that are taken away one by one.
         pairs: Clusters of inputs, and as many of hidden units, that are also taken away two at a time.
         groups: G, groups of synapses before their tree (published: 100, 300, 1000).
-        repeats: Of the clustering with jittered entries.
+        repeats: Repeats of the clustering with jittered entries.
         synapses: Cluster synapses by column too.
     """
 
@@ -318,9 +298,9 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
     """Clusters of task-periods and of units or synapses by their normalised variance.
 
     Args:
-        arrays: With `variance/<representation>`.
+        arrays: Arrays with `variance/<representation>`.
         kinds: Representations.
-        seed: Of the run.
+        seed: Seed of the run.
         effort: Repeats, groups.
 
     Returns:
@@ -351,7 +331,7 @@ def clusters(arrays: Arrays, kinds: tuple[str, ...], seed: int, effort: Effort) 
 
 
 def _fewest(samples: int, published: int = 5) -> int:
-    """Smallest number of clusters that is tried: 2 where there are hardly more samples than the published."""
+    """Smallest number of clusters to try: 2 if there are hardly more samples than the published number."""
     return published if samples > 2 * published else 2
 
 
@@ -359,9 +339,9 @@ def shared(arrays: Arrays, shape: tuple[int, int], seed: int) -> dict[str, float
     """Synapses of one cluster that share a unit, or a cluster of units, in excess of shuffled synapses.
 
     Args:
-        arrays: What `clusters` found.
+        arrays: Results of `clusters`.
         shape: (N, E).
-        seed: Of the shuffles.
+        seed: Seed of the shuffles.
     """
     labels = arrays["clusters/modulation/columns/labels"][arrays["clusters/modulation/groups"]]
     post, pre = np.indices(shape).reshape(2, -1)
@@ -381,7 +361,7 @@ def packed(clustering: Clustering, prefix: str) -> Arrays:
 
 
 def unpacked(arrays: Arrays, prefix: str) -> Clustering:
-    """The clustering that `packed` made arrays of."""
+    """The clustering from the arrays of `packed`."""
     parts: dict[str, Any] = {f.name: arrays[f"{prefix}/{f.name}"] for f in fields(Clustering)}
     parts |= {"num_clusters": int(parts["num_clusters"]), "stability": float(parts["stability"])}
     return Clustering(**parts)

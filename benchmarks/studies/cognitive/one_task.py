@@ -19,8 +19,6 @@ from plastic_agents.agent import Agent
 from plastic_agents.networks.mpn.network import MPN
 from plastic_agents.runner.results import Results
 
-__all__ = ["STUDY"]
-
 _COMMON: Settings = {
     "env": "Cognitive-delaygo-vector-v0",
     "device": "cpu",

@@ -25,8 +25,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.cognitive.battery import CognitiveBattery
 
-__all__ = ["COMPOSITIONS", "STUDY", "stand_ins"]
-
 _UPDATES = 50_000
 _SETTINGS: Settings = {
     "agent": "mpn",
@@ -93,7 +91,7 @@ def _table(results: Groups) -> list[Row]:
 
 
 def _figures(results: Groups) -> list[Drawn]:
-    """Learning if there was any here, accuracies by task, replaced rules."""
+    """Learning curves, if this network was trained here, accuracies by task, replaced rules."""
     learning = "Accuracy on the validation split while learning."
     accuracy = (
         "Accuracy on fresh trials by task, by the ring dialect's rule for each trial and by the compact "

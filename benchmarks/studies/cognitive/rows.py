@@ -11,8 +11,6 @@ from benchmarks.studies.rows import Entry, array_mean, rows_of
 from benchmarks.studies.study import Row
 from plastic_agents.runner.results import Results
 
-__all__ = ["accuracy_rows"]
-
 _ACCURACIES: Sequence[tuple[str, str]] = (
     ("accuracy by trial, mean of tasks", "accuracy/mean"),
     ("accuracy by trial, worst task", "accuracy/worst"),

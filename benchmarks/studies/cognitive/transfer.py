@@ -27,8 +27,6 @@ from plastic_agents.runner.evaluation import evaluate
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 
-__all__ = ["STUDY"]
-
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 _NEW, _SHARED = "delayanti", "delaygo"
@@ -128,9 +126,9 @@ def _measure(group: str, agent: Agent, run: Results, effort: int) -> Measured:
     arrays: Arrays = {"rule_vectors": rules, "rule_norms": np.linalg.norm(rules, axis=0)}
     if not is_transfer:
         return {}, arrays
-    new, known = rules[:, -1], rules[:, :-1]
-    parts = decompose_rule(new, known)
-    metrics = {"rule/explained": parts.explained, "rule/known_cosine": float(rule_cosines(known)[0, 1])}
+    new, old = rules[:, -1], rules[:, :-1]
+    parts = decompose_rule(new, old)
+    metrics = {"rule/explained": parts.explained, "rule/known_cosine": float(rule_cosines(old)[0, 1])}
     strengths = {}
     for task, cosine, part in zip((first, _SHARED), parts.cosines, parts.coefficients, strict=True):
         metrics |= {f"rule/cosine_{task}": float(cosine), f"rule/part_{task}": float(part)}

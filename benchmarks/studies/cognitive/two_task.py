@@ -31,8 +31,6 @@ from plastic_agents.analysis.task_variance import fractional_variance
 from plastic_agents.networks.mpn.network import MPN
 from plastic_agents.runner.results import Results
 
-__all__ = ["STUDY", "TwoTaskEffort"]
-
 
 @dataclass(frozen=True)
 class TwoTaskEffort:

@@ -15,21 +15,6 @@ from plastic_agents.runner.figures import COLOURS, GREY, colour_of, styled
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.sensorimotor import counts_of
 
-__all__ = [
-    "CUMULATIVE",
-    "CURRENTS",
-    "FIELDS",
-    "IN_CONTEXT",
-    "LEARNING",
-    "PERTURBATION",
-    "cumulative",
-    "currents",
-    "fields",
-    "in_context",
-    "learning",
-    "perturbation",
-]
-
 LEARNING = (
     "Trials to criterion of problems 2, 3, ...: mean of 30 problems, thin for each network, thick for all; "
     "dashed: published fit of the ten-network mean. Right: by blocks of 50 problems (boxes: all networks "
@@ -86,8 +71,10 @@ def learning(runs: Sequence[Results]) -> Figure:
     right.boxplot(boxes, showfliers=False, medianprops={"color": COLOURS[0]}, widths=0.6)
     means = np.mean([block_means(values) for values in counts], axis=0)
     right.plot(np.arange(whole) + 1, means, "o", color=COLOURS[0], markersize=4, label="mean")
-    known = {block: mean for block, mean in _PUBLISHED_BLOCKS.items() if block <= whole}
-    right.plot(list(known), list(known.values()), "x", color=COLOURS[1], markersize=6, label="published mean")
+    theirs = {block: mean for block, mean in _PUBLISHED_BLOCKS.items() if block <= whole}
+    right.plot(
+        list(theirs), list(theirs.values()), "x", color=COLOURS[1], markersize=6, label="published mean"
+    )
     right.set(title="Blocks of 50 problems", xlabel="block", ylabel="trials to criterion")
     right.set_xticks(np.arange(1, whole + 1, 2), np.arange(1, whole + 1, 2))
     right.legend()

@@ -17,8 +17,6 @@ from plastic_agents.agent import Agent
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.sensorimotor import counts_of
 
-__all__ = ["IN_CONTEXT_TASK", "STUDY"]
-
 _TRIALS, _BLOCK = "SensorimotorAssociation-v0", "SensorimotorAssociation-block-v0"
 _SEQUENCE: Settings = {
     "agent": "leaky-softplus",

@@ -20,8 +20,6 @@ from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.sensorimotor import counts_of
 from plastic_envs.task import Task
 
-__all__ = ["Effort", "Stored", "measure_perturbation", "measure_sequence"]
-
 _AT_ONCE = 10  # problems whose vector fields are held in memory
 
 
@@ -42,10 +40,10 @@ class Stored:
     """The weights of a run after every problem, and the problems.
 
     Args:
-        run: Of a problem-sequence learner, with `snapshots`.
+        run: Run of a problem-sequence learner, with `snapshots`.
 
     Attributes:
-        leak: Of the network.
+        leak: Leak of the network.
         num_problems: P.
         ms_per_step: Duration of a step in published steps, by which vectors of the flow are divided.
     """

@@ -1,4 +1,4 @@
-"""The conditions under which networks of the transitive-inference study are put to the test, as data.
+"""Test conditions of the transitive-inference study, as data.
 
 References are to Miconi & Kay, Nature Neuroscience 28, 2025. All are played on 8 items, unless they say
 otherwise, with answers drawn from the policy, feedback and plasticity on.
@@ -18,8 +18,6 @@ from plastic_agents.analysis.playing import Intervention
 from plastic_agents.networks.neuromodulated.rule import PlasticState
 from plastic_envs.transitive.schedules import FEEDBACK, Layout
 
-__all__ = ["CONDITIONS", "NUM_ITEMS", "NUM_TRAIN", "WITHHELD", "WITHHELD_TRIAL", "Condition"]
-
 NUM_ITEMS = 8
 NUM_TRAIN = 20
 _FEW = 400  # episodes where no trial can take the fast path
@@ -30,10 +28,10 @@ class Condition:
     """A way to test a network.
 
     Attributes:
-        label: What it is, for tables.
+        label: Name in tables.
         task: Arguments of `TransitiveInference` that differ from the standard test's.
-        episodes: How many are played.
-        intervene: What is done to the network, given the layout of the episode; None: nothing. Needs a
+        episodes: Number of episodes.
+        intervene: Changes to the network, as a function of the episode's layout; None: none. Needs a
             network with plastic weights and a modulator.
     """
 

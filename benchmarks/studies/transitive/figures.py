@@ -1,4 +1,4 @@
-"""Figures of the transitive-inference study, drawn from what its runs have stored.
+"""Figures of the transitive-inference study, from its runs' stored results.
 
 Where there are several networks of a kind, lines are means over networks and bands or dots their spread,
 unless the caption names one.
@@ -21,8 +21,6 @@ from benchmarks.studies.transitive.measures import DECODED
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.transitive import draw_distances, draw_pairs, draw_serial_positions
-
-__all__ = ["comparisons", "of_plastic", "toy_model"]
 
 _LETTERS = list(string.ascii_uppercase[:NUM_ITEMS])
 
@@ -50,7 +48,7 @@ def comparisons(results: Groups, names: Mapping[str, str]) -> list[Drawn]:
 
 
 def of_plastic(runs: Sequence[Results]) -> list[Drawn]:
-    """The plastic network's behaviour and what is inside of it."""
+    """The plastic network's behaviour and representations."""
     return [
         (
             "standard_test",

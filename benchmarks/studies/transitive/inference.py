@@ -43,8 +43,6 @@ from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports.transitive import pair_name
 from plastic_envs.transitive.schedules import RESPONSE
 
-__all__ = ["STUDY"]
-
 _PLASTIC = "neuromodulated"
 _ENV = "TransitiveInference-v0"
 _LISTS = ((0, 1, 2, 3), (4, 5, 6, 7))

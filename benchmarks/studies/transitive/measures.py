@@ -27,17 +27,6 @@ from plastic_agents.runner.evaluation import named_generator, torch_generator
 from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
 from plastic_envs.transitive.task import TransitiveInference
 
-__all__ = [
-    "DECODED",
-    "PCA_TRIAL",
-    "Effort",
-    "behaviour",
-    "played",
-    "representation",
-    "sign_flip_difference",
-    "standard_task",
-]
-
 DECODED = ("rank of the first item", "first item is higher", "signed rank difference", "answer", "was right")
 _MODULATOR_TRIAL = 4  # trial, counted from 0, whose modulator is looked at
 PCA_TRIAL = 19
@@ -49,7 +38,7 @@ class Effort:
     """Numbers of episodes and steps.
 
     Attributes:
-        share: Of each condition's episodes.
+        share: Share of each condition's episodes.
         representation: Episodes for modulator, rank code, components and decoding.
         withheld: Episodes of each withheld pair.
         recoding: Episodes of the fit, half of the standard test, half with D, E withheld.
@@ -70,7 +59,7 @@ def standard_task(agent: NetworkAgent, arguments: Any) -> TransitiveInference:
     return TransitiveInference(**{**agent.task.describe(), **changes})
 
 
-def played(
+def passages_of(
     agent: NetworkAgent, task: TransitiveInference, episodes: int, seed: int, name: str, **options: Any
 ) -> Iterator[Passage]:
     """Episodes that are the same for every agent with that seed and name."""
@@ -108,7 +97,7 @@ def _in_condition(
     episodes = max(_SPLITS, round(effort.share * condition.episodes))
     every = Choices.joined(
         choices_of(passage.episodes, passage.actions, task.layout)
-        for passage in played(agent, task, episodes, seed, stream, intervention=intervention)
+        for passage in passages_of(agent, task, episodes, seed, stream, intervention=intervention)
     )
     return _figures(every, every.trials(task.layout.is_test), task)
 
@@ -142,13 +131,13 @@ def sign_flip_difference(agent: NetworkAgent, seed: int, episodes: int = 100) ->
     network = agent.network
     assert isinstance(network, Neuromodulated)
     task = standard_task(agent, {})
-    (before,) = played(agent, task, episodes, seed, "sign flip", batch_size=episodes)
+    (before,) = passages_of(agent, task, episodes, seed, "sign flip", batch_size=episodes)
     flipped = [network.plasticity, network.gain]
     with torch.no_grad():
         for parameter in flipped:
             parameter.neg_()
     try:
-        (after,) = played(agent, task, episodes, seed, "sign flip", batch_size=episodes)
+        (after,) = passages_of(agent, task, episodes, seed, "sign flip", batch_size=episodes)
     finally:
         with torch.no_grad():
             for parameter in flipped:
@@ -169,7 +158,7 @@ def representation(agent: NetworkAgent, seed: int, effort: Effort) -> Measured:
     modulator, correct, response, answers, first_items = [], [], [], [], []
     decoding, held_out = LinearDecoding(), max(1, effort.representation // 10)
     tested: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
-    stream = played(agent, task, effort.representation, seed, "representation", states_after=[trained])
+    stream = passages_of(agent, task, effort.representation, seed, "representation", states_after=[trained])
     for passage in stream:
         choices = choices_of(passage.episodes, passage.actions, task.layout)
         late = starts[_MODULATOR_TRIAL] + FEEDBACK
@@ -268,5 +257,5 @@ def _decoding_targets(
 
 
 def _mean(values: npt.NDArray[Any]) -> float:
-    """Mean, NaN of nothing."""
+    """Mean; NaN of an empty sequence."""
     return float(values.mean()) if values.size else float("nan")

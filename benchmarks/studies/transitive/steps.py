@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.studies.study import Arrays, Measured
 from benchmarks.studies.transitive.conditions import NUM_ITEMS, WITHHELD, WITHHELD_TRIAL
-from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, played, standard_task
+from benchmarks.studies.transitive.measures import PCA_TRIAL, Effort, passages_of, standard_task
 from plastic_agents.agent import NetworkAgent
 from plastic_agents.analysis import rank_code
 from plastic_agents.analysis.recoding import cosines, fit_recoding, pair_by_item, reinstatement_effect
@@ -21,8 +21,6 @@ from plastic_agents.analysis.transitive import choices_of
 from plastic_agents.networks.neuromodulated.network import Neuromodulated
 from plastic_agents.runner.evaluation import torch_generator
 from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
-
-__all__ = ["step_by_step"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def _trial(agent: NetworkAgent, schedule: Any, trial: int, episodes: int, seed: 
     start = int(task.layout.starts[trial])
     steps = range(start - 1, start + task.steps_per_trial)
     axis, parts = rank_code.decision_axis(network), []
-    for passage in played(agent, task, episodes, seed, name, states_after=steps):
+    for passage in passages_of(agent, task, episodes, seed, name, states_after=steps):
         choices = choices_of(passage.episodes, passage.actions, task.layout)
         psi1 = rank_code.item_activity(network, task, passage.episodes.facts["items"])
         aligned = [
@@ -115,7 +113,7 @@ def _recoding(agent: NetworkAgent, withheld: _Trial, seed: int, effort: Effort) 
     items = np.stack([side * cosines(h[:, None], of_withheld) for h in withheld.features])  # (4, B, N)
     plain = np.stack([side * cosines(h[:, None], withheld.psi1) for h in withheld.features])
     answer = np.where(withheld.answers > 0, 1.0, -1.0)
-    written = np.stack([answer * cosines(h, fit.written) for h in withheld.features])
+    common = np.stack([answer * cosines(h, fit.written) for h in withheld.features])
     change = withheld.alignments[-1] - withheld.alignments[-2]
     response = cosines(withheld.features[RESPONSE][:, None], of_withheld)
     effects = {
@@ -134,7 +132,7 @@ def _recoding(agent: NetworkAgent, withheld: _Trial, seed: int, effort: Effort) 
     return metrics, {
         "recoding/items": items.mean(1),
         "recoding/plain": plain.mean(1),
-        "recoding/written": written.mean(1),
+        "recoding/written": common.mean(1),
         "recoding/by_pair": by_pair,
     }
 

@@ -3,14 +3,13 @@
 A step writes associations key -> value into fast weights by the delta rule and reads them back with a query.
 There are two ways to form keys:
 
-* **bound**: where the task names the fields of its observation that pose a question (`cue`) and the one that
-    answers it
-  (`outcome`), the key of a cue is the normalised elementwise product of one learned embedding per cue field,
-  and a value is the outcome's own one-hot pattern. Three more memories, plain Hebbian, are keyed by each cue
-  field alone and by a constant: they know "what was seen with this node", "with this label", "at all". The
-  read-out scores every candidate outcome by one small network, shared by all candidates, over what the four
-  memories say of it and whether it is part of the cue. It never sees the cue itself, so it cannot learn which
-  answers the training data favour.
+* **bound**: where the task names the fields of its observation that pose a question (`cue`) and the one
+  that answers it (`outcome`), the key of a cue is the normalised elementwise product of one learned
+  embedding per cue field, and a value is the outcome's own one-hot pattern. Three more memories, plain
+  Hebbian, are keyed by each cue field alone and by a constant: they store "seen with this node", "with this
+  label", "at all". The read-out scores every candidate outcome by one small network, shared by all
+  candidates, from the four reads for it and whether it is part of the cue. It never sees the cue itself, so
+  it cannot learn which answers the training data favour.
 * **free**: elsewhere keys, queries and values are read off a short window of whole observations, keys as the
   normalised product of two learned projections, and the read-out sees the window and what was read.
 """
@@ -28,13 +27,11 @@ from plastic_agents.networks.base import Network, recall
 from plastic_agents.networks.delta_rule.rule import associate, associate_loop
 from plastic_envs.arguments import Range, Size, check_size, checked
 
-__all__ = ["Binding", "BoundFastWeights", "BoundState", "FreeFastWeights", "FreeState"]
-
 _NO_ANSWER = -20.0  # logit of an output that is no candidate outcome
 
 
 class Binding(NamedTuple):
-    """Where an observation shows a question and its answer (all fields one-hot).
+    """The fields of an observation with a question and its answer (all one-hot).
 
     Attributes:
         cue: Slices of the fields that make up the question.
@@ -101,7 +98,7 @@ class BoundFastWeights(Network[BoundState]):
     Args:
         input_size: O, size of an observation.
         num_outputs: Number of logits; at least the outcome field's size n. Those beyond n are no candidates.
-        binding: Where the observation shows cue and outcome.
+        binding: Fields of cue and outcome in the observation.
         key_size: K, length of the keys. Look-ups are exact for up to about K stored cues.
         hidden_size: Width of the read-out shared by all candidates.
         path: "fast" (triangular solve) or "loop" (one write at a time); the same numbers within round-off.
@@ -155,7 +152,7 @@ class BoundFastWeights(Network[BoundState]):
     def run(
         self, inputs: torch.Tensor, state: BoundState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, BoundState]:
-        """What the memories say of every candidate; see `Network.run`.
+        """The memories' evidence for every candidate; see `Network.run`.
 
         Returns:
             Features (T, B, n * reads per candidate), zeros where nothing is asked, and the state after the
@@ -165,8 +162,8 @@ class BoundFastWeights(Network[BoundState]):
         x = inputs.transpose(0, 1)  # (T, B, O) -> (B, T, O)
         cue = torch.cat([x[..., s] for s in self.binding.cue], dim=-1)
         outcome = x[..., self.binding.outcome]
-        shown = outcome.sum(-1) > 0  # (B, T): the step shows an answer
-        asks = ~shown & (cue.sum(-1) > 0)
+        has_answer = outcome.sum(-1) > 0  # (B, T): the step shows an answer
+        asks = ~has_answer & (cue.sum(-1) > 0)
         last_cue = torch.cat((state.last_cue[:, None], cue * asks[..., None]), dim=1)
         if resets is not None:  # the cue remembered at the start of each step
             last_cue = last_cue * F.pad(~resets.T, (0, 1), value=True)[..., None]
@@ -174,45 +171,45 @@ class BoundFastWeights(Network[BoundState]):
             # The answer to the last question is where this step's question starts.
             follows = asks & (last_cue[:, :-1].sum(-1) > 0)
             reached = x[..., self.binding.cue[self.binding.exchange]] * follows[..., None]
-            outcome, shown = outcome + reached, shown | follows
+            outcome, has_answer = outcome + reached, has_answer | follows
             written_cue = torch.where(follows[..., None], last_cue[:, :-1], cue)
         else:
             written_cue = cue
-        shown = shown & (written_cue.sum(-1) > 0)
+        has_answer = has_answer & (written_cue.sum(-1) > 0)
 
-        write_at, read_at = shown.any(0).nonzero()[:, 0], asks.any(0).nonzero()[:, 0]
-        written = written_cue[:, write_at].split(self.cue_sizes, dim=-1)
-        values, active = outcome[:, write_at], shown[:, write_at].to(x.dtype)
-        written, values = self._both_ways(written, values)
+        write_at, read_at = has_answer.any(0).nonzero()[:, 0], asks.any(0).nonzero()[:, 0]
+        write_cues = written_cue[:, write_at].split(self.cue_sizes, dim=-1)
+        values, active = outcome[:, write_at], has_answer[:, write_at].to(x.dtype)
+        write_cues, values = self._both_ways(write_cues, values)
         directions = values.shape[1] // max(len(write_at), 1) if len(write_at) else 1
         active, write_at = (
             active.repeat_interleave(directions, dim=1),
             write_at.repeat_interleave(directions),
         )
 
-        asked = cue[:, read_at].split(self.cue_sizes, dim=-1)
+        read_cues = cue[:, read_at].split(self.cue_sizes, dim=-1)
         ones = x.new_ones
-        written_keys = [self._product_keys(written), *written, ones(batch_size, len(write_at), 1)]
-        asked_keys = [self._product_keys(asked), *asked, ones(batch_size, len(read_at), 1)]
+        written_keys = [self._product_keys(write_cues), *write_cues, ones(batch_size, len(write_at), 1)]
+        asked_keys = [self._product_keys(read_cues), *read_cues, ones(batch_size, len(read_at), 1)]
         memories = [state.cue_memory, *state.field_memories.split(self.cue_sizes, dim=-1), state.seen]
         strengths, log_decays = torch.sigmoid(self.strength_logits), -F.softplus(self.forgetting_logits)
-        reads, kept = [], []
+        reads, ends = [], []
         for i, (k, q, memory) in enumerate(zip(written_keys, asked_keys, memories, strict=True)):
             form = associate_loop if self.path == "loop" or num_steps == 1 else associate
             extra = {} if form is associate_loop else {"chunk": self.chunk}
-            read, memory = form(
+            result, memory = form(
                 k, values, active * strengths[i], write_at, q, read_at, memory, log_decays[i], num_steps,
                 delta=i == 0, **extra,
             )  # fmt: skip
             # Plain Hebbian reads count how often; squashed, they say whether.
-            reads.append(read if i == 0 else torch.tanh(self.gains[i] * read))
-            kept.append(memory)
+            reads.append(result if i == 0 else torch.tanh(self.gains[i] * result))
+            ends.append(memory)
         if self.binding.exchange is not None:
-            reads.append(asked[self.binding.exchange])  # a candidate may be part of the question
+            reads.append(read_cues[self.binding.exchange])  # a candidate may be part of the question
         per_candidate = torch.stack(reads, dim=-1) * asks[:, read_at, None, None]  # (B, R, n, reads)
         features = x.new_zeros(num_steps, batch_size, self.num_features)
         features = features.index_copy(0, read_at, per_candidate.flatten(2).transpose(0, 1))
-        return features, BoundState(kept[0], torch.cat(kept[1:-1], dim=-1), kept[-1], last_cue[:, -1])
+        return features, BoundState(ends[0], torch.cat(ends[1:-1], dim=-1), ends[-1], last_cue[:, -1])
 
     def _product_keys(self, cue: Sequence[torch.Tensor]) -> torch.Tensor:
         """Normalised product (B, S, K) of the embeddings of the cue's fields, each (B, S, size)."""
@@ -317,9 +314,9 @@ class FreeFastWeights(Network[FreeState]):
         (T, B, hidden_size), for observations (T, B, O).
         """
         num_steps = inputs.shape[0]
-        shown, recent = recall(inputs, state.recent, resets)  # newest first
+        windows, recent = recall(inputs, state.recent, resets)  # newest first
         window = (
-            shown.transpose(0, 1).unflatten(-1, (self.window, -1)).flip(2).flatten(2)
+            windows.transpose(0, 1).unflatten(-1, (self.window, -1)).flip(2).flatten(2)
         )  # (B, T, window * O)
 
         def product(projection: nn.Module) -> torch.Tensor:
@@ -329,11 +326,11 @@ class FreeFastWeights(Network[FreeState]):
         times = torch.arange(num_steps, device=inputs.device)
         form = associate_loop if self.path == "loop" or num_steps == 1 else associate
         extra = {} if form is associate_loop else {"chunk": self.chunk}
-        read, memory = form(
+        result, memory = form(
             product(self.write_keys), self.values(window),
             torch.sigmoid(self.strength(window))[..., 0], times,
             product(self.read_keys), times, state.memory, -F.softplus(self.forgetting_logit), num_steps,
             delta=True, **extra,
         )  # fmt: skip
-        hidden = self.combine(torch.cat((read, window), dim=-1)).transpose(0, 1)
+        hidden = self.combine(torch.cat((result, window), dim=-1)).transpose(0, 1)
         return hidden, FreeState(memory, recent)

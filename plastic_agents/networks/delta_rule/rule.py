@@ -10,8 +10,8 @@ and S fades by `decay` per time step. A read with query q returns S q.
 With inputs known in advance neither rule needs S inside the sequence: a read is a sum over earlier writes,
 and the corrections u of the delta rule solve one unit-triangular system,
 
-    (I + diag(b) (D * tril(K K^T, -1))) U = diag(b) (V - D_0 K S_0^T),     S_t = D_0 S_0 + sum_s D_ts u_s
-    k_s^T,
+    (I + diag(b) (D * tril(K K^T, -1))) U = diag(b) (V - D_0 K S_0^T),
+    S_t = D_0 S_0 + sum_s D_ts u_s k_s^T,
 
 with D the decay between two writes (Schlag, Irie & Schmidhuber, "Linear transformers are secretly fast weight
 programmers", ICML 2021, for the rule; the solve is the standard WY form of a product of rank-one
@@ -22,8 +22,6 @@ corrections). Long sequences are cut into chunks that hand S on, so the cost gro
 from __future__ import annotations
 
 import torch
-
-__all__ = ["associate", "associate_loop"]
 
 
 def associate(
@@ -65,24 +63,24 @@ def associate(
         stop = min(start + chunk, num_writes)
         last = stop == num_writes
         read_to = len(read_times) if last else int(torch.searchsorted(visible, stop).item())
-        now, asked = slice(start, stop), slice(read_from, read_to)
-        written_at, read_at = write_times[now], read_times[asked]
-        k, q = keys[:, now], queries[:, asked]
+        now, reading = slice(start, stop), slice(read_from, read_to)
+        written_at, read_at = write_times[now], read_times[reading]
+        k, q = keys[:, now], queries[:, reading]
         corrections = values[:, now] * strengths[:, now, None]
         if delta and stop > start:
             lag = (written_at[:, None] - written_at[None, :]).clamp(min=0)
             gram = torch.tril(k @ k.mT, -1) * torch.exp(lag * log_decay)
-            known = (k @ memory.mT) * torch.exp((written_at - time) * log_decay)[:, None]
+            prediction = (k @ memory.mT) * torch.exp((written_at - time) * log_decay)[:, None]
             system = gram * strengths[:, now, None]  # unit diagonal implied
-            rest = corrections - known * strengths[:, now, None]
+            rest = corrections - prediction * strengths[:, now, None]
             corrections = torch.linalg.solve_triangular(system, rest, upper=False, unitriangular=True)
-        read = (q @ memory.mT) * torch.exp((read_at - time) * log_decay)[:, None]
+        recall = (q @ memory.mT) * torch.exp((read_at - time) * log_decay)[:, None]
         if stop > start:
             order = torch.arange(start, stop, device=keys.device)
-            seen = order[None, :] < visible[asked, None]  # (R, W)
+            earlier = order[None, :] < visible[reading, None]  # (R, W)
             lag = (read_at[:, None] - written_at[None, :]).clamp(min=0)
-            read = read + ((q @ k.mT) * (seen * torch.exp(lag * log_decay))) @ corrections
-        reads.append(read)
+            recall = recall + ((q @ k.mT) * (earlier * torch.exp(lag * log_decay))) @ corrections
+        reads.append(recall)
         if stop > start or last:
             end = num_steps - 1 if last else int(written_at[-1].item())
             memory = memory * torch.exp((end - time) * log_decay)
@@ -111,17 +109,17 @@ def associate_loop(
     writes, reads_at = write_times.tolist(), read_times.tolist()
     decay = torch.exp(log_decay)
     reads: list[torch.Tensor] = []
-    write = read = 0
+    next_write = next_read = 0
     for step in range(num_steps):
         memory = memory * decay
-        while write < len(writes) and writes[write] == step:
-            k, v, b = keys[:, write, None, :], values[:, write], strengths[:, write, None]
+        while next_write < len(writes) and writes[next_write] == step:
+            k, v, b = keys[:, next_write, None, :], values[:, next_write], strengths[:, next_write, None]
             change = v - (k @ memory.mT)[:, 0] if delta else v  # row products: (B, 1, K) x (B, K, V)
             memory = memory + (b * change)[:, :, None] * k
-            write += 1
-        while read < len(reads_at) and reads_at[read] == step:
-            reads.append((queries[:, read, None, :] @ memory.mT)[:, 0])
-            read += 1
+            next_write += 1
+        while next_read < len(reads_at) and reads_at[next_read] == step:
+            reads.append((queries[:, next_read, None, :] @ memory.mT)[:, 0])
+            next_read += 1
     if not reads:
         return queries.new_zeros(queries.shape[0], 0, values.shape[2]), memory
     return torch.stack(reads, dim=1), memory

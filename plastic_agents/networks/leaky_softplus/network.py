@@ -13,13 +13,11 @@ from plastic_agents.networks.leaky_softplus.rule import Dynamics, Weights, leaky
 from plastic_envs.arguments import Range, Size, checked
 from plastic_envs.streams import RowStreams
 
-__all__ = ["LeakySoftplus", "LeakySoftplusState"]
-
 _STEPS_AT_ONCE = 64  # whose noise is drawn together, to bound memory
 
 
 class LeakySoftplusState(NamedTuple):
-    """What `LeakySoftplus` remembers.
+    """State of `LeakySoftplus`.
 
     Attributes:
         rates: h, (B, N).
@@ -118,13 +116,13 @@ class LeakySoftplus(Network[LeakySoftplusState]):
         """Rates (T, B, N) and the state; see `Network.run`."""
         rates = self.start.clamp(min=0.0).expand_as(state.rates)
         # The names of the noise are given back whatever the reset, so any will do here.
-        forgotten = state._replace(rates=rates, noise=torch.zeros_like(rates))
-        return in_stretches(self._stretch, inputs, state, resets, forgotten, self.fast_weights)
+        fresh = state._replace(rates=rates, noise=torch.zeros_like(rates))
+        return in_stretches(self._stretch, inputs, state, resets, fresh, self.fast_weights)
 
     def _stretch(
         self, inputs: torch.Tensor, state: LeakySoftplusState
     ) -> tuple[torch.Tensor, LeakySoftplusState]:
-        """Run where nothing is reset."""
+        """Run without resets."""
         drive = inputs @ self.inputs + self.bias  # (T, B, N)
         noise = state.noise
         if self.dynamics.noise_spread > 0.0:

@@ -27,20 +27,6 @@ from torch.nn import functional as F
 from plastic_agents.networks.compiling import compiled
 from plastic_agents.networks.leaky_rates import leaky_rates
 
-__all__ = [
-    "Costs",
-    "Dynamics",
-    "TrialResult",
-    "Weights",
-    "adam_step",
-    "layout",
-    "leaky_softplus",
-    "run_trial",
-    "simulate",
-    "top_singular_gradient",
-    "views",
-]
-
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -70,7 +56,7 @@ class Dynamics(NamedTuple):
     Attributes:
         leak: a, duration of a step in time constants.
         noise_keep: Share of the noise that is left after a step.
-        noise_spread: Standard deviation of what is added to it in a step.
+        noise_spread: Standard deviation of the noise added in a step.
     """
 
     leak: float
@@ -98,14 +84,14 @@ class Dynamics(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What is added to the loss of a trial; means are over the entries of an array.
+    """Costs added to the loss of a trial; means are over the entries of an array.
 
     Attributes:
         rate: Factor on |mean of h^2 over steps and units - rate_target|.
         input: Factor on the mean of W_in^2.
         readout: Factor on the mean of W_out^2.
         recurrent: Factor on the mean of the squares of the largest singular values of W_rec.
-        num_singular: How many of these.
+        num_singular: Number of these.
     """
 
     rate: float = 0.0005
@@ -116,7 +102,7 @@ class Costs(NamedTuple):
 
 
 class TrialResult(NamedTuple):
-    """What a trial amounts to.
+    """Results of a trial.
 
     Attributes:
         loss: Mean cross-entropy over the scored steps, in nats, without further costs.
@@ -137,7 +123,7 @@ class TrialResult(NamedTuple):
 
 
 def layout(num_inputs: int, num_units: int, num_outputs: int) -> dict[str, tuple[slice, tuple[int, ...]]]:
-    """Where each of the `Weights` lies in the flat vector of all, and its shape."""
+    """Slice of each of the `Weights` in the flat vector of all, and its shape."""
     shapes: dict[str, tuple[int, ...]] = {
         "inputs": (num_inputs, num_units),
         "recurrent": (num_units, num_units),
@@ -286,7 +272,7 @@ def simulate(
     """Run a trial.
 
     Args:
-        weights: Of the network.
+        weights: Weights of the network.
         inputs: (T, I).
         xi: Standard normal numbers (T, N); None: no noise.
         dynamics: Its constants.
@@ -306,23 +292,23 @@ def run_trial(
     weights: Weights,
     inputs: FloatArray,
     targets: npt.NDArray[np.int64],
-    scored: FloatArray,
+    step_weights: FloatArray,
     xi: FloatArray | None,
     dynamics: Dynamics,
     costs: Costs,
     rate_target: float,
 ) -> TrialResult:
-    """A trial and the gradient of its total cost.
+    """Run a trial and compute the gradient of its total cost.
 
     Args:
-        weights: Of the network.
+        weights: Weights of the network.
         inputs: (T, I).
         targets: (T,), -1: nothing is right.
-        scored: (T,), weight of each step in the loss.
+        step_weights: (T,), weight of each step in the loss.
         xi: Standard normal numbers (T, N); None: no noise.
         dynamics: Constants of the network.
-        costs: What is added to the loss.
-        rate_target: Of the mean of h^2.
+        costs: Costs added to the loss.
+        rate_target: Target of the mean of h^2.
 
     Returns:
         The result; its gradient is in the order of `layout`.
@@ -331,7 +317,7 @@ def run_trial(
     after = states[1:]
     outputs = after @ weights.readout + weights.readout_bias
     pull = np.empty_like(outputs)
-    loss = _cross_entropy(outputs, targets, scored, pull)
+    loss = _cross_entropy(outputs, targets, step_weights, pull)
     mean_square = float(np.vdot(after, after)) / after.size
     by_state = pull @ weights.readout.T
     by_state += (costs.rate * np.sign(mean_square - rate_target) * 2.0 / after.size) * after
@@ -353,7 +339,7 @@ def adam_step(
     trained: npt.NDArray[np.bool_], number: int, rate: float, beta1: float, beta2: float,
     epsilon: float, longest: float,
 ) -> float:  # fmt: skip
-    """Clip the gradient of what is trained to a length, and take one step of Adam, in place.
+    """Clip the gradient of the trained weights by norm, and take one step of Adam, in place.
 
     The epsilon is outside the bias correction: w -= rate sqrt(1 - beta2^n) / (1 - beta1^n) m / (sqrt(v) +
     epsilon).

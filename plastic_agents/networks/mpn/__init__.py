@@ -1,1 +1,1 @@
-"""Multi-plasticity networks: every synapse changes with what passes through it."""
+"""Multi-plasticity networks: every synapse is modulated by its own input and output."""

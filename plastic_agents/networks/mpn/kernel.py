@@ -1,4 +1,4 @@
-"""The compiled form of a plastic layer, exact with a clip that acts; nowhere are all weights at all times.
+"""The compiled form of a plastic layer, exact with clipping; never stores all weights of all steps.
 
 Row i of a trial's modulation M depends on that trial's inputs x and on its own unit's activity h_i only. So
 the order is: trial, then a block of a few rows, then time, and the block's weights stay in the first-level
@@ -32,8 +32,6 @@ from numba.extending import overload
 from plastic_agents.networks.activations import activation
 from plastic_agents.networks.compiling import compiled
 from plastic_agents.networks.derivatives import graph_of_gradients
-
-__all__ = ["ACTIVATIONS", "Settings", "plastic_layer"]
 
 ACTIVATIONS = {"linear": 0, "tanh": 1, "relu": 2, "sigmoid": 3, "rectified-tanh": 4}
 """Activations whose slope follows from their value, and the numbers that the kernel knows them by."""
@@ -181,7 +179,7 @@ def _forward(
     gains, scales, keeps = _filled_up(gain, width), _rates(grid, width), _rates(decay, width)
     xs = np.zeros((x.shape[0], width), x.dtype)
     m = np.zeros((_ROWS, width), x.dtype)
-    read, rates = np.empty(_ROWS, x.dtype), np.empty(_ROWS, x.dtype)
+    recalls, rates = np.empty(_ROWS, x.dtype), np.empty(_ROWS, x.dtype)
     for b in range(x.shape[1]):
         last = lengths[b] - 1
         for t in range(last + 1):
@@ -195,29 +193,29 @@ def _forward(
                     value = start[b, first + r, j]
                     m[r, j] = value
                     total += gains[first + r, j] * value * xs[0, j]
-                read[r] = total
+                recalls[r] = total
             for t in range(last):
                 for r in range(rows):  # by itself, so that the rows' activations overlap
-                    activity = _activate(drive[t, b, first + r] + read[r], kind, one)
+                    activity = _activate(drive[t, b, first + r] + recalls[r], kind, one)
                     h[t, b, first + r] = activity
                     rates[r] = eta[first + r] * activity
                 for r in range(rows):
                     i = first + r
-                    rate, scale, kept = rates[r], scales[i], keeps[i]
+                    rate, scale, keep = rates[r], scales[i], keeps[i]
                     total = zero
                     for j in range(width):
-                        value = _at(kept, j) * m[r, j] + rate * _at(scale, j) * xs[t, j]
+                        value = _at(keep, j) * m[r, j] + rate * _at(scale, j) * xs[t, j]
                         value = min(max(value, low), high)
                         m[r, j] = value
                         total += gains[i, j] * value * xs[t + 1, j]
-                    read[r] = total
+                    recalls[r] = total
             for r in range(rows):
                 i = first + r
-                activity = _activate(drive[last, b, i] + read[r], kind, one)
+                activity = _activate(drive[last, b, i] + recalls[r], kind, one)
                 h[last, b, i] = activity
-                rate, scale, kept = eta[i] * activity, scales[i], keeps[i]
+                rate, scale, keep = eta[i] * activity, scales[i], keeps[i]
                 for j in range(size):
-                    value = _at(kept, j) * m[r, j] + rate * _at(scale, j) * xs[last, j]
+                    value = _at(keep, j) * m[r, j] + rate * _at(scale, j) * xs[last, j]
                     end[b, i, j] = min(max(value, low), high)
         for t in range(last + 1, x.shape[0]):
             for i in range(units):
@@ -231,7 +229,7 @@ def _backward(
     by_h: FloatArray, by_end: FloatArray, by_x: FloatArray, by_drive: FloatArray, by_gain: FloatArray,
     by_eta: FloatArray, by_grid: FloatArray, by_decay: FloatArray, by_start: FloatArray,
 ) -> None:  # fmt: skip
-    """Gradients. An array without entries stands for one that is not wanted.
+    """Gradients. An empty array stands for a gradient that is not needed.
 
     Args:
         x: As in `_forward`; so are the arrays and numbers up to `kind`.
@@ -285,10 +283,10 @@ def _backward(
             for t in range(last + 1 if seeded else last):
                 for r in range(rows):
                     i = first + r
-                    rate, scale, kept = eta[i] * h[t, b, i], scales[i], keeps[i]
+                    rate, scale, keep = eta[i] * h[t, b, i], scales[i], keeps[i]
                     for j in range(width):
                         before = min(max(past[t, r, j], low), high)
-                        past[t + 1, r, j] = _at(kept, j) * before + rate * _at(scale, j) * xs[t, j]
+                        past[t + 1, r, j] = _at(keep, j) * before + rate * _at(scale, j) * xs[t, j]
             if seeded:
                 for r in range(rows):
                     i = first + r
@@ -304,7 +302,7 @@ def _backward(
                 earlier = max(t - 1, 0)  # at the first step what is read there is not used
                 for r in range(rows):
                     i = first + r
-                    activity, scale, kept = h[t, b, i], scales[i], keeps[i]
+                    activity, scale, keep = h[t, b, i], scales[i], keeps[i]
                     rate = eta[i] * activity
                     kick = (by_h[t, b, i] + eta[i] * back[r]) * _slope(activity, kind, one)
                     by_drive[t, b, i] = kick
@@ -321,7 +319,7 @@ def _backward(
                         before = min(max(p, low), high)
                         pull[t, j] += kick * gains[i, j] * before + rate * _at(scale, j) * g[r, j]
                         reads[r, j] += kick * xs[t, j] * before
-                        value = _at(kept, j) * g[r, j] + kick * gains[i, j] * xs[t, j]
+                        value = _at(keep, j) * g[r, j] + kick * gains[i, j] * xs[t, j]
                         value = value if (p >= low) & (p <= high) else zero
                         g[r, j] = value
                         total += value * _at(scale, j) * xs[earlier, j]
@@ -347,7 +345,7 @@ def _backward(
 
 
 class Settings(NamedTuple):
-    """What a layer is beside its tensors.
+    """A layer's settings beside its tensors.
 
     Attributes:
         low: Lower bound of M; minus infinity for none.
@@ -369,13 +367,13 @@ def _loop(
     x: torch.Tensor, drive: torch.Tensor, gain: torch.Tensor, eta: torch.Tensor, grid: torch.Tensor,
     decay: torch.Tensor, start: torch.Tensor, lengths: torch.Tensor, settings: Settings,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """What `_Fused` computes, left to autograd."""
+    """The computation of `_Fused`, left to autograd."""
     f, modulation, activities = activation(settings.activation), start, []
-    rate, kept = eta.unsqueeze(1) * grid.view(len(grid), -1), decay.view(len(decay), -1)
+    rate, keep = eta.unsqueeze(1) * grid.view(len(grid), -1), decay.view(len(decay), -1)
     for t in range(len(x)):
         lives = (t < lengths).unsqueeze(1)
         h = f(drive[t] + (x[t].unsqueeze(1) @ (gain * modulation).mT).squeeze(1))
-        changed = kept * modulation + rate * (h.unsqueeze(2) * x[t].unsqueeze(1))
+        changed = keep * modulation + rate * (h.unsqueeze(2) * x[t].unsqueeze(1))
         changed = changed.clamp(settings.low, settings.high)
         modulation = torch.where(lives.unsqueeze(2), changed, modulation)
         activities.append(h * lives)
@@ -389,9 +387,9 @@ class _Fused(torch.autograd.Function):
         grid: torch.Tensor, decay: torch.Tensor, start: torch.Tensor, lengths: torch.Tensor,
         settings: Settings,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        given = [part.contiguous() for part in (x, drive, gain, eta, grid, decay, start, lengths)]
-        activity, end = torch.empty_like(given[1]), torch.empty_like(given[6])
-        arrays = [part.detach().numpy() for part in given]
+        tensors = [part.contiguous() for part in (x, drive, gain, eta, grid, decay, start, lengths)]
+        activity, end = torch.empty_like(tensors[1]), torch.empty_like(tensors[6])
+        arrays = [part.detach().numpy() for part in tensors]
         _forward(*arrays, *settings.for_kernel(arrays[0]), activity.numpy(), end.numpy())
         ctx.save_for_backward(x, drive, gain, eta, grid, decay, start, lengths, activity)
         ctx.settings = settings
@@ -402,20 +400,20 @@ class _Fused(torch.autograd.Function):
     def backward(
         ctx: Any, by_activity: torch.Tensor | None, by_end: torch.Tensor | None
     ) -> tuple[torch.Tensor | None, ...]:
-        *given, lengths, activity = ctx.saved_tensors
+        *tensors, lengths, activity = ctx.saved_tensors
         if torch.is_grad_enabled():
             loop = functools.partial(_loop, lengths=lengths, settings=ctx.settings)
-            return (*graph_of_gradients(loop, given, (by_activity, by_end)), None, None)
-        x, drive, gain, eta, grid, decay, start = (part.contiguous() for part in given)
+            return (*graph_of_gradients(loop, tensors, (by_activity, by_end)), None, None)
+        x, drive, gain, eta, grid, decay, start = (part.contiguous() for part in tensors)
         nothing = x.new_empty(0, 0)
-        wanted = ctx.needs_input_grad
+        needs = ctx.needs_input_grad
         if by_activity is None:
             by_activity = torch.zeros_like(activity)
         by_x, by_drive, by_eta = torch.empty_like(x), torch.empty_like(drive), torch.zeros_like(eta)
-        by_gain = torch.zeros_like(gain) if wanted[2] else nothing
-        by_grid = torch.zeros_like(gain) if wanted[4] else nothing
-        by_decay = torch.zeros_like(gain) if wanted[5] else nothing
-        by_start = torch.empty_like(start) if wanted[6] else nothing.view(0, 0, 0)
+        by_gain = torch.zeros_like(gain) if needs[2] else nothing
+        by_grid = torch.zeros_like(gain) if needs[4] else nothing
+        by_decay = torch.zeros_like(gain) if needs[5] else nothing
+        by_start = torch.empty_like(start) if needs[6] else nothing.view(0, 0, 0)
         arrays = [part.numpy() for part in (x, gain, eta, grid, decay, start, lengths)]
         more = (
             activity, by_activity.contiguous(),
@@ -427,8 +425,8 @@ class _Fused(torch.autograd.Function):
             by_decay = by_decay.sum(1)
         if by_grid.numel() and grid.dim() == 1:
             by_grid = by_grid.sum(1)
-        found = (by_x, by_drive, by_gain, by_eta, by_grid, by_decay, by_start)
-        return (*(part if want else None for part, want in zip(found, wanted, strict=False)), None, None)
+        grads = (by_x, by_drive, by_gain, by_eta, by_grid, by_decay, by_start)
+        return (*(part if want else None for part, want in zip(grads, needs, strict=False)), None, None)
 
 
 def plastic_layer(
@@ -443,12 +441,12 @@ def plastic_layer(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a plastic layer; differentiable backward, by every tensor and any number of times.
 
-    Gradients of gradients are worked out by the plain loop.
+    Gradients of gradients are computed by the plain loop.
 
     Args:
-        x: What comes in, (T, B, E), float32 or float64, on the CPU.
-        drive: What the unchanging weights make of it, (T, B, N).
-        gain: What M is multiplied by, (N, E).
+        x: Inputs, (T, B, E), float32 or float64, on the CPU.
+        drive: Product of the slow weights and the inputs, plus bias, (T, B, N).
+        gain: Factor on M, (N, E).
         eta: (1 or N, 1 or E).
         decay: lambda, (1 or N, 1 or E).
         start: M before the first step, (B, N, E), within the bounds.
@@ -483,10 +481,10 @@ def plastic_layer(
         )
     if eta.shape[1] == 1 and decay.shape[1] == 1:
         post, grid = eta[:, 0].expand(units), eta.detach().new_ones(units)
-        kept = decay[:, 0].expand(units)
+        retention = decay[:, 0].expand(units)
     else:
         post, grid = eta.detach().new_ones(units), eta.expand(units, size)
-        kept = decay.expand(units, size)
-    found = _Fused.apply(x, drive, gain, post, grid, kept, start, lengths, settings)  # type: ignore[no-untyped-call]
-    activity, end = cast(tuple[torch.Tensor, torch.Tensor], found)
+        retention = decay.expand(units, size)
+    results = _Fused.apply(x, drive, gain, post, grid, retention, start, lengths, settings)  # type: ignore[no-untyped-call]
+    activity, end = cast(tuple[torch.Tensor, torch.Tensor], results)
     return activity, end

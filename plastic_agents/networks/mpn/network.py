@@ -16,14 +16,12 @@ from plastic_agents.networks.initial import INITIALISATIONS, initialise, initial
 from plastic_agents.networks.mpn.rule import Rule, Synapses, run, run_loop, step
 from plastic_envs.arguments import Positive, Range, Size, Words, check_size, checked
 
-__all__ = ["MPN", "MPNLayer", "MPNState", "MPNStep"]
-
 Bound = Annotated[float, Range(infinite=True)]
 RateShape = Literal["scalar", "pre_vector", "post_vector", "matrix"]
 
 
 class MPNLayer(nn.Module):
-    """A linear layer with an activation whose weights are modulated by what passes through it.
+    """A linear layer with an activation, whose weights are modulated by its inputs and activity.
 
     `h, modulation = MPNLayer(20, 100)(x)` maps x (T, B, 20) to h (T, B, 100); see
     `plastic_agents.networks.mpn.rule` for the rule. Passing `modulation` on continues the sequence.
@@ -185,7 +183,7 @@ class MPNLayer(nn.Module):
             modulation: M at the start, (B, N, E), within the bounds; None: zeros.
             previous: h before the first step, (B, N); counts with recurrence only. None: zeros.
             resets: (T, B) bool, where h is forgotten before the step. M stays.
-            lengths: (B,) int64, steps of each trial; None: all T. What comes after is 0, and M stays.
+            lengths: (B,) int64, steps of each trial; None: all T. Later steps are 0, and M stays.
 
         Returns:
             h (T, B, N) and M after the last step (B, N, E).
@@ -196,10 +194,10 @@ class MPNLayer(nn.Module):
         return path(x, modulation, self.synapses(), self.rule, previous, resets, lengths)
 
 
-def _lambda_max(given: float | None, time_scale: float | None, dt: float) -> float:
-    if given is not None and time_scale is not None:
+def _lambda_max(value: float | None, time_scale: float | None, dt: float) -> float:
+    if value is not None and time_scale is not None:
         raise ValueError(
-            f"lambda_max={given} and m_time_scale_ms={time_scale}: give one of them; the second means "
+            f"lambda_max={value} and m_time_scale_ms={time_scale}: give one of them; the second means "
             "lambda_max = 1 - dt_ms / m_time_scale_ms."
         )
     if time_scale is not None:
@@ -208,13 +206,13 @@ def _lambda_max(given: float | None, time_scale: float | None, dt: float) -> flo
                 f"dt_ms={dt}, m_time_scale_ms={time_scale}: expected a step shorter than M's time constant."
             )
         return 1.0 - dt / time_scale
-    if given is None:
+    if value is None:
         return 0.95
-    return given
+    return value
 
 
 class MPNState(NamedTuple):
-    """What `MPN` remembers; see `MPN.modulations` for M in its own shape.
+    """State of `MPN`; see `MPN.modulations` for M in its own shape.
 
     Attributes:
         modulation: M of all layers, one after the other, (B, sum of N E).
@@ -226,7 +224,7 @@ class MPNState(NamedTuple):
 
 
 class MPNStep(NamedTuple):
-    """What passes through one plastic layer at one step; without gradients.
+    """The quantities of one plastic layer at one step, without gradients.
 
     Attributes:
         x: (B, E).
@@ -332,7 +330,7 @@ class MPN(Network[MPNState]):
         return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What the first plastic layer is given, (..., E), of observations (..., I)."""
+        """Inputs (..., E) of the first plastic layer for observations (..., I)."""
         return inputs if self.embedding is None else activation_named(self._f)(self.embedding(inputs))
 
     def run(
@@ -346,7 +344,7 @@ class MPN(Network[MPNState]):
 
         Args:
             inputs: (T, B, I).
-            state: Where to start.
+            state: State before the first step.
             resets: (T, B) bool, or None.
             lengths: (B,) int64, see `MPNLayer.forward`; None: all T.
         """
@@ -379,11 +377,11 @@ class MPN(Network[MPNState]):
 
     @torch.no_grad()
     def watch(self, inputs: torch.Tensor, state: MPNState | None = None) -> Iterator[list[MPNStep]]:
-        """Run step by step and show all that passes, for analyses that keep sums and not histories.
+        """Run step by step and yield every layer's quantities, for analyses that keep sums, not histories.
 
         Args:
             inputs: (T, B, I).
-            state: Where to start; None: the start of an episode.
+            state: State before the first step; None: the start of an episode.
 
         Yields:
             For each step, one `MPNStep` per plastic layer. Nothing of it is changed later.
@@ -391,15 +389,15 @@ class MPN(Network[MPNState]):
         state = self.initial_state(inputs.shape[1]) if state is None else state
         modulations, previous = self.modulations(state), self._previous(state)
         for x in self.embed(inputs):
-            seen, given = [], x
+            steps, layer_input = [], x
             for n, layer in enumerate(self.plastic):
                 before = modulations[n]
-                a, h, modulations[n] = step(given, before, layer.synapses(), layer.rule, previous[n])
-                seen.append(MPNStep(given, a, h, before, modulations[n]))
+                a, h, modulations[n] = step(layer_input, before, layer.synapses(), layer.rule, previous[n])
+                steps.append(MPNStep(layer_input, a, h, before, modulations[n]))
                 if previous[n] is not None:
                     previous[n] = h
-                given = h
-            yield seen
+                layer_input = h
+            yield steps
 
     def constrain(self) -> None:
         """Put every lambda back between 0 and its largest value."""

@@ -1,4 +1,4 @@
-"""Multi-plasticity layers: weights whose strength is modulated by what passes through them.
+"""Multi-plasticity layers: weights modulated by the layer's own inputs and activity.
 
 Per trial, with inputs x (E,), units h (N,) and modulation M (N, E), receiving units first:
 
@@ -10,7 +10,7 @@ Per trial, with inputs x (E,), units h (N,) and modulation M (N, E), receiving u
 So step t is answered with the M that earlier steps left. There is one pure step, the loop over it, which is
 the rule as it stands here, and a compiled form of the usual case; see `kernel.py`.
 
-Source: Aitken & Mihalas, eLife 12:e83035 (2023), and its multi-task successor. What differs on purpose: the
+Source: Aitken & Mihalas, eLife 12:e83035 (2023), and its multi-task successor. Differences on purpose: the
 bounds of the additive form, and Oja's rule for batches, which the published code does not reach.
 """
 
@@ -26,16 +26,14 @@ from plastic_agents.networks.compiling import DISABLED
 from plastic_agents.networks.derivatives import only_backward
 from plastic_agents.networks.mpn import kernel
 
-__all__ = ["Rule", "Step", "Synapses", "fast_path_serves", "run", "run_loop", "step"]
-
 
 @dataclass(frozen=True)
 class Rule:
-    """How a layer's modulation acts and changes.
+    """A layer's modulation rule: its effect on the weights and its update.
 
     Attributes:
         plasticity: "multiplicative" or "additive".
-        update: What is added to lambda M. "associative": eta h x^T. "presynaptic": eta x^T / sqrt(N),
+        update: Term added to lambda M. "associative": eta h x^T. "presynaptic": eta x^T / sqrt(N),
             whatever the receiving unit does. "oja": eta h x^T - |eta| h^2 M, row by row (with lambda = 1,
             Oja's own rule).
         bounds: Least and largest M, 0 between them; None for none. In the additive form they are shares of
@@ -89,7 +87,7 @@ class Synapses(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one step amounts to.
+    """Results of one step.
 
     Attributes:
         pre_activation: a, (B, N).
@@ -115,7 +113,7 @@ def step(
         x: (B, E).
         modulation: M that earlier steps left, (B, N, E).
         synapses: Slow parameters.
-        rule: How M acts and changes.
+        rule: M's effect and update.
         previous: h before, (B, N), for a layer with ordinary recurrence.
     """
     weight, bias, eta, decay, frozen, recurrent = synapses
@@ -155,10 +153,10 @@ def run_loop(
     if previous is None and synapses.recurrent is not None:
         previous = x.new_zeros(x.shape[1], len(synapses.weight))
     activities = []
-    for t, given in enumerate(x):
+    for t, x_t in enumerate(x):
         if previous is not None and resets is not None:
             previous = previous.masked_fill(resets[t].unsqueeze(1), 0.0)
-        _, h, after = step(given, modulation, synapses, rule, previous)
+        _, h, after = step(x_t, modulation, synapses, rule, previous)
         if lengths is not None:
             lives = (t < lengths).unsqueeze(1)
             h, after = h * lives, torch.where(lives.unsqueeze(2), after, modulation)
@@ -170,7 +168,7 @@ def run_loop(
 
 
 def fast_path_serves(x: torch.Tensor, synapses: Synapses, rule: Rule) -> bool:
-    """Whether the compiled form can take the loop's place."""
+    """True if the compiled form can take the loop's place."""
     return (
         rule.update == "associative"
         and rule.squash == "linear"
@@ -192,7 +190,7 @@ def run(
     resets: torch.Tensor | None = None,
     lengths: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a layer by the compiled form where it serves, else by the loop; the same numbers within rounding.
+    """Run a layer by the compiled form where possible, else by the loop; equal within rounding.
 
     Differentiable by all tensors, M at the start and at the end included, in whatever way and any number of
     times; all but the first backward pass takes the loop's time.
@@ -201,7 +199,7 @@ def run(
         x: (T, B, E).
         modulation: M before the first step, (B, N, E), within the bounds.
         synapses: Slow parameters.
-        rule: How M acts and changes.
+        rule: M's effect and update.
         previous: h before the first step, (B, N), for a layer with ordinary recurrence; None: zeros.
         resets: (T, B) bool, where h is forgotten before the step; None: nowhere. M stays.
         lengths: (B,) int64, each from 1 to T: steps of each trial; None: all T. Beyond its length a trial's h

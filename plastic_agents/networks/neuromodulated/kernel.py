@@ -1,4 +1,4 @@
-"""Trials of four steps for the neuromodulated layer: its step rule at a fraction of the work, exactly.
+"""Trials of four steps for the neuromodulated layer: the exact step rule at a fraction of the cost.
 
 Where activity and trace are put to zero at the first of four steps, most of the rule (see
 `plastic_agents.networks.neuromodulated.rule`) does nothing: step 0 has no recurrent input, no step before 2
@@ -11,8 +11,7 @@ plastic weights at its start, and m_2, m_3 the modulators,
 
 As |h_i h_j| <= 1, the tanh of an outer product is a matrix of low rank to within round-off: with tanh(x) =
 sum_k a_k x^(2k+1) on [-1, 1] (Chebyshev interpolation of tanh(sqrt s) / sqrt s), tanh(u v^T) =
-sum_k a_k u^(2k+1) (v^(2k+1))^T.
-A trial is then three matrix-vector products and one update of rank 2K.
+sum_k a_k u^(2k+1) (v^(2k+1))^T. A trial is then three matrix-vector products and one update of rank 2K.
 
 The backward pass carries G, the adjoint of alpha * P without its factor alpha: dL/dP = alpha * G + (dL/dP at
 the end), and takes the increments off A again on its way back, so that no matrix is stored per trial.
@@ -31,8 +30,6 @@ import torch
 from numpy.polynomial import Chebyshev, Polynomial
 
 from plastic_agents.networks.derivatives import graph_of_gradients
-
-__all__ = ["TRIAL_STEPS", "ModulatedWeights", "TrialTape", "end_trace", "modulation", "odd_tanh_series"]
 
 TRIAL_STEPS = 4
 
@@ -150,7 +147,7 @@ class TrialTape:
         self.clipped = torch.zeros_like(self._largest, dtype=torch.bool)
         # |tanh(h_i h_j)| is below tanh(1) < 0.762.
         self._formed = 0.762 * float(slow.trace_rate.abs())
-        self._kept = float((1 - slow.trace_rate).abs())
+        self._retention = float((1 - slow.trace_rate).abs())
 
     @torch.no_grad()
     def step(self, drive: torch.Tensor) -> torch.Tensor:
@@ -172,7 +169,7 @@ class TrialTape:
         return activity
 
     def _with_first_write(self, drive: torch.Tensor) -> torch.Tensor:
-        """Add what step 2 wrote, m_2 eta tanh(h_1 h_0^T), to the input of step 3, and watch the clip."""
+        """Add step 2's write, m_2 eta tanh(h_1 h_0^T), to the input of step 3, and check the clip."""
         slow, (h0, h1, h2) = self._slow, self.activities[-3:]
         self._powers = [_odd_powers(h) for h in (h0, h1, h2)]
         p0, p1, _ = self._powers
@@ -186,16 +183,16 @@ class TrialTape:
         self._largest = self._largest + change
         self._middle = None
         if bool(self.clipped.any()):
-            # These rows take the rule as it stands.
+            # These rows follow the rule without the shortcut.
             rows = self.clipped
-            written = size[rows].view(-1, 1, 1) * torch.tanh(h1[rows].unsqueeze(2) * h0[rows].unsqueeze(1))
-            self._middle = (self.weights[rows] + written).clamp_(-self._clip, self._clip)
+            update = size[rows].view(-1, 1, 1) * torch.tanh(h1[rows].unsqueeze(2) * h0[rows].unsqueeze(1))
+            self._middle = (self.weights[rows] + update).clamp_(-self._clip, self._clip)
             matrix = torch.mul(slow.plasticity, self._middle - self.weights[rows])
             added[rows] = _times(h2[rows], matrix.mT)
         return drive + added
 
     def _end_trial(self) -> None:
-        """Write what the trial wrote into P."""
+        """Add the trial's writes to P."""
         slow, clip = self._slow, self._clip
         (first, second), (p0, p1, p2) = self.modulators[-2:], self._powers
         left, right = _factors(first, second, slow.trace_rate, self._scale, p0, p1, p2)
@@ -208,7 +205,7 @@ class TrialTape:
         self.weights.baddbmm_(left.mT, right)
         if self._middle is not None:
             self.weights[rows] = exact
-        self._largest = self._largest + second.abs() * (self._formed * (1 + self._kept))
+        self._largest = self._largest + second.abs() * (self._formed * (1 + self._retention))
         if bool((self._largest > clip).any()):
             self._largest = self.weights.abs().amax((1, 2))
             if bool((over := self._largest > clip).any()):
@@ -218,7 +215,7 @@ class TrialTape:
         torch.addcmul(slow.recurrent, slow.plasticity, self.weights, out=self._matrix)
 
     def select(self, rows: torch.Tensor) -> TrialTape:
-        """The same for some of the rows (K,) int64, to be differentiated; it cannot go on."""
+        """The tape of some rows (K,) int64, to be differentiated; it takes no further steps."""
         part = object.__new__(TrialTape)
         part._gates = None if self._gates is None else self._gates[:, rows]
         part.activities = [h[rows] for h in self.activities]
@@ -229,12 +226,12 @@ class TrialTape:
     def differentiable(
         self, drives: torch.Tensor, start: torch.Tensor, slow: ModulatedWeights, loop: TrialsLoop
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What was found, with gradients to what it was found from.
+        """The results, with gradients to their inputs.
 
         Rows in which the clip acted must not be among it.
 
         Args:
-            drives: What `step` was fed, (T, B, n), T a multiple of 4.
+            drives: Inputs of `step`, (T, B, n), T a multiple of 4.
             start: The plastic weights at the start, (B, n, n).
             slow: The trained weights.
             loop: The same function of drives, start and the six trained weights, left to autograd, for
@@ -303,7 +300,7 @@ class _Trials(torch.autograd.Function):
 
 
 class _Backward:
-    """The backward pass: what all blocks of rows share, and what they add up to.
+    """The backward pass: shared inputs of all blocks of rows, and sums over blocks.
 
     Activities and their gradients come as (T, B, n), modulators and gates of steps 2 and 3 as (N, 2, B).
     """
@@ -323,8 +320,8 @@ class _Backward:
         self.scale = _coefficients(activities)
         self.rates = 2 * torch.arange(1, len(self.scale), device=activities.device).unsqueeze(1) + 1
         # d m / d (W_mod h + b_mod), (N, 2, B, 2); gates scale m and everything behind it.
-        written = self.activities[:, 2:]
-        self.units = torch.nn.functional.linear(written, slow.modulator_weight, slow.modulator_bias).tanh()
+        late = self.activities[:, 2:]
+        self.units = torch.nn.functional.linear(late, slow.modulator_weight, slow.modulator_bias).tanh()
         self.slopes = (1 - self.units**2) * slow.gain * activities.new_tensor([1.0, -1.0])
         self.gates = gates
         if gates is not None:
@@ -379,14 +376,14 @@ class _Backward:
             # m_2.
             grad3 = self._through_modulator(trial, 1, rows, rate * ((1 - rate) * c1 + c2))
             d3 = grad3.mul_(1 - h3 * h3)
-            asked = p0 * h2.unsqueeze(1)
-            through = (asked @ alpha.mT).mul_(scale)
+            product = p0 * h2.unsqueeze(1)
+            through = (product @ alpha.mT).mul_(scale)
             by_size = d3 * (through * p1).sum(1)
             size = (rate * first).unsqueeze(1)
             spread = (d3 * size).unsqueeze(1)
             grad_p1 += through.mul_(spread)
             grad_through = p1 * scale * spread
-            self.grad_plasticity.addmm_(grad_through.flatten(0, 1).T, asked.flatten(0, 1))
+            self.grad_plasticity.addmm_(grad_through.flatten(0, 1).T, product.flatten(0, 1))
             grad_asked = grad_through @ alpha
             grad_p0 = torch.addcmul(grad_p0, grad_asked, h2.unsqueeze(1))
             s = by_size.sum(1)

@@ -1,4 +1,4 @@
-"""A plastic recurrent network that decides by itself when to change its weights."""
+"""A plastic recurrent network that controls the changes of its own weights."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ from plastic_agents.networks.neuromodulated.rule import (
 )
 from plastic_envs.arguments import Range, Size, checked
 
-__all__ = ["Neuromodulated", "NeuromodulatedStream", "published_weights"]
-
 
 class Neuromodulated(Network[PlasticState]):
-    """A recurrent layer with Hebbian traces, written into its weights by a modulator that it makes itself.
+    """A recurrent layer with Hebbian traces, written into its weights by its own modulator.
 
     Per row of the batch, n units:
 
@@ -131,7 +129,7 @@ class Neuromodulated(Network[PlasticState]):
         """Begin a sequence whose inputs come one at a time; see `Network.stream`.
 
         Args:
-            state: Where to start; B rows.
+            state: State before the first step, B rows.
             resets: (T, B) bool for the whole of the sequence to come; None: nowhere.
             record: Whether `Stream.recorded` will be called.
             gates: (T, B), factors on the modulator, for experiments such as plasticity that is switched off;
@@ -141,11 +139,11 @@ class Neuromodulated(Network[PlasticState]):
 
 
 class NeuromodulatedStream(Stream[PlasticState]):
-    """A stream that keeps what its steps found, so that gradients need no second pass through the trials.
+    """A stream that keeps its steps' results, so that gradients need no second pass through the trials.
 
     Args:
         network: The network.
-        state: Where to start; B rows.
+        state: State before the first step, B rows.
         resets: (T, B) bool; None: nowhere.
         record: Whether `recorded` will be called.
         gates: (T, B), factors on the modulator; None: 1.
@@ -173,7 +171,7 @@ class NeuromodulatedStream(Stream[PlasticState]):
             ]
         self._tapes: dict[Segment, TrialTape] = {}
         self._part: Segment | None = None  # the one that the next step belongs to, if it consists of trials
-        self._trial: list[torch.Tensor] = []  # what the units were given since the last trial began
+        self._trial: list[torch.Tensor] = []  # inputs of the units since the last trial began
 
     @property
     @torch.no_grad()
@@ -275,7 +273,7 @@ def published_weights(content: Mapping[str, Any]) -> dict[str, torch.Tensor] | N
     """The state dict of a `Neuromodulated` from that of a published network.
 
     Args:
-        content: What the file holds: `w`, `alpha` (n, n); `etaet`, `DAmult` (1,); `i2h.weight` (n, I),
+        content: Content of the file: `w`, `alpha` (n, n); `etaet`, `DAmult` (1,); `i2h.weight` (n, I),
             `i2h.bias`; `h2DA.weight` (2, n), `h2DA.bias`; `h2o.weight` (O, n), `h2o.bias`; `h2v.weight` (1,
             n), `h2v.bias`.
 

@@ -1,4 +1,4 @@
-"""A recurrent layer whose weights are rewritten by a modulator that it makes itself: the step rule.
+"""A recurrent layer whose weights are changed by its own modulator: the step rule.
 
 Source: Miconi & Kay, "Neural mechanisms of relational learning and fast knowledge reassembly in plastic
 neural networks", Nature Neuroscience 28, 2025, in the form of its released networks. One time step, from
@@ -51,7 +51,7 @@ CLIP = 50.0
 
 
 class PlasticState(NamedTuple):
-    """What the layer remembers.
+    """State of the layer.
 
     Attributes:
         activity: h, (B, n).
@@ -144,7 +144,7 @@ def run(
 
     Args:
         drives: Input to the units, (T, B, n).
-        state: Where to start.
+        state: State before the first step.
         slow: The trained weights.
         resets: (T, B) bool, where activity and trace are put to zero before the step; None: nowhere.
         clip: Largest size of a plastic weight.
@@ -189,18 +189,18 @@ def segments(resets: torch.Tensor | None, like: torch.Tensor) -> list[Segment]:
     if resets is None or like.dtype not in (torch.float32, torch.float64):
         return [Segment(0, steps, False)] if steps else []
     everywhere, somewhere = resets.all(1).tolist(), resets.any(1).tolist()
-    found: list[Segment] = []
+    spans: list[Segment] = []
     t = 0
     while t < steps:
         stop = t + TRIAL_STEPS
         whole = stop <= steps and everywhere[t] and not any(somewhere[t + 1 : stop])
         stop = stop if whole else t + 1
-        if found and found[-1].is_trials == whole:
-            found[-1] = found[-1]._replace(last=stop)
+        if spans and spans[-1].is_trials == whole:
+            spans[-1] = spans[-1]._replace(last=stop)
         else:
-            found.append(Segment(t, stop, whole))
+            spans.append(Segment(t, stop, whole))
         t = stop
-    return found
+    return spans
 
 
 def finished(
@@ -217,8 +217,8 @@ def finished(
     Rows in which the clip acted are differentiated by the loop, the others by the tape.
 
     Args:
-        tape: After its last trial.
-        drives: What it was fed, (T, B, n).
+        tape: The tape, after its last trial.
+        drives: Inputs of its steps, (T, B, n).
         start: The plastic weights that it began with, (B, n, n).
         slow: The trained weights.
         clip: Largest size of a plastic weight.

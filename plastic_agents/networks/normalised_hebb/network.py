@@ -17,11 +17,9 @@ from plastic_agents.networks.base import Network, published_decoder
 from plastic_agents.networks.normalised_hebb.rule import EPS, normalised_hebbian
 from plastic_envs.arguments import Range, Size, checked
 
-__all__ = ["PublishedPlastic", "PublishedState"]
-
 
 class PublishedState(NamedTuple):
-    """What `PublishedPlastic` remembers.
+    """State of `PublishedPlastic`.
 
     Attributes:
         weights: Fast weights P, (B, H, H), rows of unit norm.
@@ -59,7 +57,7 @@ class PublishedPlastic(Network[PublishedState]):
         input_size: I, length of an observation.
         hidden_size: H.
         num_outputs: O.
-        cue: Where the fields that make up a cue lie in an observation.
+        cue: Slices of an observation that make up a cue.
         outcome: Where the outcome lies. In a chained task: the same as `cue[0]`.
         mode: Where the two mode bits lie, (1, 0) predict and (0, 1) acquire; with neither, a step does
             nothing. None: a step whose outcome field is not zero acquires, any other predicts; in a chained
@@ -127,7 +125,7 @@ class PublishedPlastic(Network[PublishedState]):
     def run(
         self, inputs: torch.Tensor, state: PublishedState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, PublishedState]:
-        """What was read from the fast weights, relu(P q), (T, B, H); zeros where nothing is asked."""
+        """Reads of the fast weights, relu(P q), (T, B, H); zeros where nothing is asked."""
         hidden, asks, state = self._recollect(inputs, state, resets)
         return _spread(hidden, asks), state
 
@@ -154,8 +152,8 @@ class PublishedPlastic(Network[PublishedState]):
         outcomes = inputs[..., self.outcome]
         acquires, asks = self._modes(inputs, outcomes)
         if self.chained:
-            bound, known, last_cue, has_cue = _previous(cues, asks, state.cue, state.has_cue, resets)
-            acquires = asks & known
+            bound, has_previous, last_cue, has_cue = _previous(cues, asks, state.cue, state.has_cue, resets)
+            acquires = asks & has_previous
         else:
             bound = cues
             # Never set in such a network, but a state may come from elsewhere.
@@ -185,7 +183,7 @@ class PublishedPlastic(Network[PublishedState]):
         return recalled.relu(), asks, PublishedState(weights, last_cue, has_cue)
 
     def _modes(self, inputs: torch.Tensor, outcomes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which steps acquire and which ask, each (T, B) bool."""
+        """Masks of the steps that acquire and of those that ask, each (T, B) bool."""
         if self.mode is not None:
             asks, acquires = (inputs[..., self.mode] > 0.5).unbind(-1)
             return acquires, asks
@@ -220,16 +218,16 @@ def _previous(
     number = torch.arange(1, steps + 1, device=asks.device).unsqueeze(1) * asks
     latest = torch.cat([number.new_zeros(1, batch), number]).cummax(dim=0).values  # (T + 1, B)
     rows = torch.arange(batch, device=asks.device)
-    found = torch.cat([cue.unsqueeze(0), cues])[latest, rows]  # (T + 1, B, C); index 0 is the state's
-    known = has_cue | (latest > 0)
+    previous = torch.cat([cue.unsqueeze(0), cues])[latest, rows]  # (T + 1, B, C); index 0 is the state's
+    has_previous = has_cue | (latest > 0)
     if resets is not None:
         # Questions are numbered from 1, a reset before step t stands between question t and question t + 1.
         after = torch.arange(1, steps + 1, device=asks.device).unsqueeze(1) * resets
         latest_reset = after.cummax(dim=0).values  # (T, B), 0 where there was none
         latest_reset = torch.cat([latest_reset, latest_reset[-1:]])
-        known = known & ((latest_reset == 0) | (latest >= latest_reset))
-        found = found * known.unsqueeze(2)
-    return found[:-1], known[:-1], found[-1], known[-1]
+        has_previous = has_previous & ((latest_reset == 0) | (latest >= latest_reset))
+        previous = previous * has_previous.unsqueeze(2)
+    return previous[:-1], has_previous[:-1], previous[-1], has_previous[-1]
 
 
 def _spread(answers: torch.Tensor, asks: torch.Tensor) -> torch.Tensor:

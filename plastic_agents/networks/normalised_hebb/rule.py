@@ -30,8 +30,6 @@ import torch
 
 from plastic_agents.networks.derivatives import graph_of_gradients, only_backward
 
-__all__ = ["EPS", "normalised_hebbian", "normalised_hebbian_loop", "read", "write"]
-
 EPS = 1e-8
 """Smallest norm that a row is divided by (the published system's)."""
 
@@ -62,8 +60,8 @@ def write(
     added = weights + values.unsqueeze(2) * keys.unsqueeze(1)
     norms = torch.linalg.vector_norm(added, dim=2, keepdim=True).clamp_min(EPS)
     # In place where no graph is being recorded: a streaming step then makes one new matrix, not two.
-    written = added / norms if added.requires_grad else added.div_(norms)
-    return written if mask is None else torch.where(mask.view(-1, 1, 1), written, weights)
+    unit_rows = added / norms if added.requires_grad else added.div_(norms)
+    return unit_rows if mask is None else torch.where(mask.view(-1, 1, 1), unit_rows, weights)
 
 
 def read(weights: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
@@ -165,7 +163,7 @@ def normalised_hebbian(
 def _chunk_bounds(
     keys: torch.Tensor, values: torch.Tensor, start: torch.Tensor, chunk: int
 ) -> list[int] | None:
-    """Where chunks begin and end, `[0, ..., W]`; None if the dual form cannot be used.
+    """Bounds of the chunks, `[0, ..., W]`; None if the dual form cannot be used.
 
     A write divides by at most 1 + |v_i| ||k||; chunks are closed before the product of these bounds
     leaves the number format. One transfer from the device.
@@ -241,8 +239,8 @@ class _Dual(torch.autograd.Function):
                 keys, values, queries, start = inputs
                 return normalised_hebbian_loop(keys, values, queries, start, *ctx.order)
 
-            found = graph_of_gradients(loop, (keys, values, queries, start), grads[:2])
-            return *found, None, None, None
+            derivatives = graph_of_gradients(loop, (keys, values, queries, start), grads[:2])
+            return *derivatives, None, None, None
         grad_reads = grads[0] if grads[0] is not None else torch.zeros_like(reads)
         grad_weights = grads[1]
         grad_keys, grad_values = torch.empty_like(keys), torch.empty_like(values)
@@ -286,16 +284,16 @@ class _Chunk:
         # nothing flows through it.
         self.norm_is_free = is_first or started is not None
         self.after = torch.tensor(writes_before, dtype=torch.long, device=keys.device)
-        self.seen = torch.arange(keys.shape[1], device=keys.device) < self.after.unsqueeze(1)  # (R, C)
+        self.visible = torch.arange(keys.shape[1], device=keys.device) < self.after.unsqueeze(1)  # (R, C)
 
     def run(self) -> torch.Tensor:
-        """What was read, (B, R, H). Afterwards there is `smallest` (); `end` and `backward` may be called."""
+        """Reads (B, R, H). Sets `smallest`, a scalar; then `end` and `backward` may be called."""
         keys, weights = self.keys, self.weights
         batch, count = keys.shape[:2]
         both = torch.cat([keys, self.queries], dim=1)  # (B, C + R, J)
         products = torch.bmm(both, keys.transpose(1, 2))  # (B, C + R, C)
         self.gram = products[:, :count]
-        self.overlap = products[:, count:].mul_(self.seen)
+        self.overlap = products[:, count:].mul_(self.visible)
         through = torch.bmm(both, weights.transpose(1, 2))  # (B, C + R, H)
 
         units = weights.shape[1]
@@ -359,7 +357,7 @@ class _Chunk:
         """Gradients of keys, values, queries and, if wanted, of the weights the chunk began with.
 
         Args:
-            reads: What `run` returned.
+            reads: Result of `run`.
             grad_reads: Its gradient.
             end: What `end` returned, (B, H, J).
             grad_end: Its gradient; None for zero.
@@ -370,7 +368,7 @@ class _Chunk:
         grad_scale = torch.zeros_like(self.scale)
         grad_scale.index_add_(1, self.after, grad_raw * reads, alpha=-1)
         grad_beta = torch.bmm(self.overlap.transpose(1, 2), grad_raw)
-        grad_overlap = torch.bmm(grad_raw, self.beta.transpose(1, 2)).mul_(self.seen)
+        grad_overlap = torch.bmm(grad_raw, self.beta.transpose(1, 2)).mul_(self.visible)
         if grad_end is not None:
             grad_end = grad_end / self.scale[:, -1].unsqueeze(2)
             grad_scale[:, -1] -= torch.linalg.vecdot(grad_end, end)

@@ -1,4 +1,4 @@
-"""The compiled loops behind `three_factor.run_trial`, which says what they do; one thread, float64.
+"""The compiled loops of `three_factor.run_trial`; one thread, float64.
 
 Sums may be taken in any order (so that they use the processor's vectors), hence results agree with the plain
 form to rounding only; the same call gives the same numbers.
@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from plastic_agents.networks.compiling import compiled
 from plastic_agents.networks.three_factor.rule import Constants
-
-__all__ = ["gradient_trial", "local_trial"]
 
 FloatArray = npt.NDArray[np.float64]
 _FROZEN, _COACTIVATION, _NOISE = 0, 1, 2
@@ -81,29 +79,35 @@ def _renew_means(
     post: FloatArray,
     pre: FloatArray,
     share: float,
-    seen: float,
+    correction: float,
     step: float,
     keep: float,
 ) -> None:
-    """Renew the running mean m of post pre^T; w <- keep w + step (post pre^T - m / seen)."""
+    """Renew the running mean m of post pre^T; w <- keep w + step (post pre^T - correction m)."""
     for i in range(w.shape[0]):
         p = post[i]
         for j in range(w.shape[1]):
             pair = p * pre[j]
             mean = m[i, j] + share * (pair - m[i, j])
             m[i, j] = mean
-            w[i, j] = keep * w[i, j] + step * (pair - seen * mean)
+            w[i, j] = keep * w[i, j] + step * (pair - correction * mean)
 
 
 @compiled
 def _renew_traces(
-    w: FloatArray, e: FloatArray, post: FloatArray, pre: FloatArray, kept: float, step: float, keep: float
+    w: FloatArray,
+    e: FloatArray,
+    post: FloatArray,
+    pre: FloatArray,
+    fade: float,
+    step: float,
+    keep: float,
 ) -> None:
     """Renew the trace e of post pre^T; w <- keep w + step e."""
     for i in range(w.shape[0]):
         p = post[i]
         for j in range(w.shape[1]):
-            trace = kept * e[i, j] + p * pre[j]
+            trace = fade * e[i, j] + p * pre[j]
             e[i, j] = trace
             w[i, j] = keep * w[i, j] + step * trace
 
@@ -129,7 +133,7 @@ def local_trial(
     D: FloatArray,
     r: FloatArray,
     inputs: FloatArray,
-    seen: FloatArray,
+    presynaptic: FloatArray,
     targets: FloatArray,
     noise: FloatArray,
     c: Constants,
@@ -145,7 +149,7 @@ def local_trial(
     new, before, kick, one = np.empty(units), np.empty(units), np.empty(units), np.ones(1)
     output = np.empty(D.shape[0])
     mean_W, mean_U, mean_b = np.zeros((units, units)), np.zeros((units, size)), np.zeros((units, 1))
-    mean_reward, forgotten, kept = 0.0, 1.0, 1.0 - c.dt / c.trace_time
+    mean_reward, old_share, fade = 0.0, 1.0, 1.0 - c.dt / c.trace_time
     scale, learning = c.sigma * math.sqrt(c.dt), c.dt * c.rate
     for t in range(len(inputs)):
         _move(W, U, b, r, inputs[t], noise[t], c, new)
@@ -159,27 +163,27 @@ def local_trial(
             continue
 
         reward = _read(D, r, targets[t], c, output) - cost
-        forgotten *= 1.0 - c.mean_rate
+        old_share *= 1.0 - c.mean_rate
         mean_reward += c.mean_rate * (reward - mean_reward)
         if not math.isnan(c.constant_reward):
             reward = c.constant_reward
         elif c.baseline:
-            reward -= mean_reward / (1.0 - forgotten)
+            reward -= mean_reward / (1.0 - old_share)
         on = 1.0 if t + 1 > c.quiet_steps else 0.0
         step = on * learning * reward
         keep_W, keep_U = 1.0 - on * learning * c.decay_recurrent, 1.0 - on * learning * c.decay_input
         keep_b = 1.0 - on * learning * c.decay_bias
         if c.eligibility == _COACTIVATION:
-            share, whole = c.mean_rate, 1.0 / (1.0 - forgotten)
+            share, whole = c.mean_rate, 1.0 / (1.0 - old_share)
             _renew_means(W, mean_W, r, r, share, whole, step, keep_W)
-            _renew_means(U, mean_U, r, seen[t], share, whole, step, keep_U)
+            _renew_means(U, mean_U, r, presynaptic[t], share, whole, step, keep_U)
             _renew_means(column, mean_b, r, one, share, whole, step, keep_b)
         elif c.eligibility == _NOISE:
             for i in range(units):
                 kick[i] = scale * noise[t, i]
-            _renew_traces(W, mean_W, kick, before, kept, step, keep_W)
-            _renew_traces(U, mean_U, kick, seen[t], kept, step, keep_U)
-            _renew_traces(column, mean_b, kick, one, kept, step, keep_b)
+            _renew_traces(W, mean_W, kick, before, fade, step, keep_W)
+            _renew_traces(U, mean_U, kick, presynaptic[t], fade, step, keep_U)
+            _renew_traces(column, mean_b, kick, one, fade, step, keep_b)
         if on > 0.0:
             _learn_decoder(D, output, targets[t], r, c)
 
@@ -192,7 +196,7 @@ def gradient_trial(
     D: FloatArray,
     r: FloatArray,
     inputs: FloatArray,
-    seen: FloatArray,
+    presynaptic: FloatArray,
     targets: FloatArray,
     noise: FloatArray,
     c: Constants,
@@ -260,7 +264,7 @@ def gradient_trial(
                     back[j] += c.dt * W[i, j] * a
                     grad_W[i, j] += a * past[q, j]
                 for k in range(size):
-                    grad_U[i, k] += a * seen[t + 1 - filled + q, k]
+                    grad_U[i, k] += a * presynaptic[t + 1 - filled + q, k]
             adjoint[:] = back
         if on:
             # grad sums (dR / dr) over steps; a unit of time of W's pull moves r by dt

@@ -1,4 +1,4 @@
-"""A noisy rate network in continuous time, whose noise is what a three-factor rule learns from."""
+"""A noisy rate network in continuous time; a three-factor rule learns from its noise."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from plastic_agents.networks.three_factor.rule import Constants, Weights, initia
 from plastic_envs.arguments import Positive, Range, Size, checked
 from plastic_envs.streams import RowStreams
 
-__all__ = ["NoisyRateState", "NoisyRates", "RateReadout", "rate_step"]
-
 _STEPS_AT_ONCE = 4096  # whose noise is held in memory
 START_RATE = 0.1
 
 
 class NoisyRateState(NamedTuple):
-    """What `NoisyRates` remembers.
+    """State of `NoisyRates`.
 
     Attributes:
-        rates: Clipped, (B, N) float64.
+        rates: Clipped rates, (B, N) float64.
         noise_key: Names each row's stream of noise, (B,) int64.
         step: Steps so far, (B,) int64; the noise of a step depends on it and on the key alone.
     """
@@ -72,7 +70,7 @@ class NoisyRates(Network[NoisyRateState]):
         substeps: Euler steps per step of the task.
         sigma: Noise, per square root of a time unit.
         start_bias: Initial value of b.
-        gain: Of the readout.
+        gain: Gain of the readout.
         logistic: Whether outputs are probabilities.
     """
 
@@ -146,19 +144,19 @@ class NoisyRates(Network[NoisyRateState]):
         keys = state.noise_key.cpu().numpy().astype(np.uint64)
         number = state.step.cpu().numpy() + np.arange(steps)[:, None]  # (T, B)
         streams = RowStreams(np.broadcast_to(keys, number.shape).ravel()).spawn(number.ravel())
-        drawn = streams.normal(self.substeps, self.num_features)
-        return drawn.reshape(steps, len(keys), self.substeps, -1).swapaxes(1, 2)
+        normals = streams.normal(self.substeps, self.num_features)
+        return normals.reshape(steps, len(keys), self.substeps, -1).swapaxes(1, 2)
 
     def run(
         self, inputs: torch.Tensor, state: NoisyRateState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, NoisyRateState]:
         """Rates (T, B, N) before clipping, in the type of the weights, and the state; see `Network.run`."""
         # The names of the noise are given back whatever the reset, so any will do here.
-        forgotten = state._replace(rates=torch.full_like(state.rates, START_RATE))
-        return in_stretches(self._stretch, inputs, state, resets, forgotten, self.fast_weights)
+        fresh = state._replace(rates=torch.full_like(state.rates, START_RATE))
+        return in_stretches(self._stretch, inputs, state, resets, fresh, self.fast_weights)
 
     def _stretch(self, inputs: torch.Tensor, state: NoisyRateState) -> tuple[torch.Tensor, NoisyRateState]:
-        """Run where nothing is reset, some steps at a time."""
+        """Run without resets, some steps at a time."""
         compiled = not torch.is_grad_enabled() and inputs.device.type == "cpu" and len(inputs) > 1
         move = self._move_compiled if compiled else self._move
         parts = []
@@ -171,24 +169,31 @@ class NoisyRates(Network[NoisyRateState]):
     def _move(self, inputs: torch.Tensor, state: NoisyRateState) -> tuple[torch.Tensor, torch.Tensor]:
         noise = torch.as_tensor(self.noise(state, len(inputs)), device=inputs.device)
         drive = inputs.double() @ self.input.double().T + self.bias.double()  # (T, B, N)
-        recurrent, rates, shown = self.recurrent.double(), state.rates, []
-        for given, kicks in zip(drive, noise, strict=True):
+        recurrent, rates, results = self.recurrent.double(), state.rates, []
+        for x, kicks in zip(drive, noise, strict=True):
             for kick in kicks:
-                free = rate_step(rates, given + rates @ recurrent.T, kick, self.constants)
+                free = rate_step(rates, x + rates @ recurrent.T, kick, self.constants)
                 rates = free.clamp(self.constants.least_rate, self.constants.largest_rate)
-            shown.append(free)
-        return torch.stack(shown), rates
+            results.append(free)
+        return torch.stack(results), rates
 
     def _move_compiled(
         self, inputs: torch.Tensor, state: NoisyRateState
     ) -> tuple[torch.Tensor, torch.Tensor]:
         weights, k = self.weights(), self.substeps
         noise = self.noise(state, len(inputs)).reshape(k * len(inputs), -1, self.num_features)
-        held = np.repeat(inputs.numpy().astype(np.float64), k, axis=0)  # (T k, B, I)
-        unasked = np.zeros((len(held), self.num_outputs))
+        inner = np.repeat(inputs.numpy().astype(np.float64), k, axis=0)  # (T k, B, I)
+        unasked = np.zeros((len(inner), self.num_outputs))
         rows = [
             run_trial(
-                weights, start, held[:, b], unasked, noise[:, b], self.constants, learn=False, record_every=k
+                weights,
+                start,
+                inner[:, b],
+                unasked,
+                noise[:, b],
+                self.constants,
+                learn=False,
+                record_every=k,
             )
             for b, start in enumerate(state.rates.numpy())
         ]
@@ -205,7 +210,7 @@ def rate_step(
         rates: (B, N), clipped.
         drive: W r + U s + b, (B, N).
         kick: (B, N), standard normal.
-        constants: Of the network.
+        constants: Constants of the network.
     """
     scaled = rates / constants.beta
     leak = (scaled + torch.log(-torch.expm1(-scaled)) - constants.alpha) / constants.gamma

@@ -11,7 +11,7 @@ reward is a covariance of the reward with coactivation: the three-factor rule
 
     dW / dt = eta [ R (r r^T - m) - lambda W ],        m the recent mean of r r^T,
 
-and alike for U (r s^T) and b (r), which needs nothing but the reward R beside what a synapse sees. The
+and alike for U (r s^T) and b (r): beside a synapse's local signals it needs only the reward R. The
 decoder D learns by the delta rule.
 
 `run_trial` is compiled (Numba); `run_trial_reference` is the same rule written plainly, for the same noise.
@@ -25,18 +25,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-__all__ = [
-    "RULES",
-    "Constants",
-    "Trial",
-    "Weights",
-    "initial_weights",
-    "rate_curve",
-    "rate_curve_inverse",
-    "run_trial",
-    "run_trial_reference",
-]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,7 +40,7 @@ _ELIGIBILITY = {
 
 
 class Weights(NamedTuple):
-    """What is learned, float64; element [i, j] leads from j to i.
+    """The learned weights, float64; element [i, j] leads from j to i.
 
     Attributes:
         recurrent: W, (N, N).
@@ -78,10 +66,10 @@ class Constants(NamedTuple):
         dt: Time step.
         sigma: Noise of the rates, per square root of a time unit.
         alpha: Shift of the firing-rate curve.
-        beta: Its height.
-        gamma: Its steepness.
-        least_rate: Rates are clipped from below here.
-        largest_rate: And from above here.
+        beta: Scale of the firing-rate curve.
+        gamma: Steepness of the firing-rate curve.
+        least_rate: Lower clip of the rates.
+        largest_rate: Upper clip of the rates.
         gain: 0: the output is D r, the reward minus the squared error. Above: the output is 1 / (1 +
             exp(-gain D r)), the reward the log likelihood of the target.
         least_probability: Such outputs are clipped to [this, 1 - this] in the reward.
@@ -90,7 +78,7 @@ class Constants(NamedTuple):
         mean_rate: Share of the running means that is renewed per step, theta = 3 dt / 20.
         trace_time: Time constant of eligibility 2.
         window: Steps that eligibility 3 goes back over.
-        quiet_steps: Nothing is learned in the first so many steps of a trial.
+        quiet_steps: Steps at the start of a trial without learning.
         rate: eta of W, U and b.
         decoder_rate: eta of D.
         decay_recurrent: lambda of W.
@@ -171,7 +159,7 @@ class Constants(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial showed.
+    """Records of a trial.
 
     Attributes:
         rewards: (T,), of the outputs, without metabolic cost.
@@ -230,7 +218,7 @@ def run_trial(
     Per step: input s(t) and rates r(t - 1) give r(t); the output and the recorded reward are those of r(t);
     r(t) is clipped; the rule, and the reward in it, use the clipped r(t). (As published, but that there the
     input of the step before drives the rates, 0.01 time units ago.) The running means are divided by the
-    weight of what they have seen, so that they are means from the first step on; after the published quiet
+    weight of their samples so far, so that they are means from the first step on; after the published quiet
     time that is a factor of 1.002.
 
     Args:
@@ -239,7 +227,7 @@ def run_trial(
         inputs: (T, I).
         targets: (T, K).
         noise: (T, N), standard normal.
-        constants: Of network and rule.
+        constants: Constants of network and rule.
         learn: Whether weights change.
         record_every: Steps between recorded outputs and rates; the first record is of step `record_every -
             1`.
@@ -251,14 +239,14 @@ def run_trial(
     """
     from plastic_agents.networks.three_factor import kernel as kernel
 
-    inputs, targets, noise, seen = _checked(weights, rates, inputs, targets, noise, rule_inputs)
+    inputs, targets, noise, pre = _checked(weights, rates, inputs, targets, noise, rule_inputs)
     steps, records = len(inputs), len(inputs) // record_every
     trial = Trial(
         np.empty(steps), np.empty((records, targets.shape[1])), np.empty((records, len(rates))), rates.copy()
     )
     run = kernel.gradient_trial if learn and constants.eligibility == _GRADIENT else kernel.local_trial
     run(
-        *weights, trial.final_rates, inputs, seen, targets, noise, constants, learn, record_every,
+        *weights, trial.final_rates, inputs, pre, targets, noise, constants, learn, record_every,
         trial.rewards, trial.outputs, trial.rates,
     )  # fmt: skip
     if not (np.isfinite(trial.final_rates).all() and all(np.isfinite(w).all() for w in weights)):
@@ -273,20 +261,20 @@ def _checked(
     weights: Weights, rates: FloatArray, inputs: FloatArray, targets: FloatArray, noise: FloatArray,
     rule_inputs: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:  # fmt: skip
-    """Inputs, targets, noise and inputs of the rule as the kernel takes them."""
+    """Check inputs, targets, noise and the rule's inputs, and convert them for the kernel."""
     units, size = weights.input.shape
     steps, outputs = len(inputs), len(weights.decoder)
-    seen = inputs if rule_inputs is None else rule_inputs
+    pre = inputs if rule_inputs is None else rule_inputs
     for name, array, shape in (
-        ("rates", rates, (units,)), ("inputs", inputs, (steps, size)), ("rule_inputs", seen, (steps, size)),
+        ("rates", rates, (units,)), ("inputs", inputs, (steps, size)), ("rule_inputs", pre, (steps, size)),
         ("targets", targets, (steps, outputs)), ("noise", noise, (steps, units)),
     ):  # fmt: skip
         if array.shape != shape:
             raise ValueError(f"{name} of shape {array.shape}: expected {shape}, by the weights and inputs.")
-    inputs, targets, noise, seen = (
-        np.ascontiguousarray(array, dtype=np.float64) for array in (inputs, targets, noise, seen)
+    inputs, targets, noise, pre = (
+        np.ascontiguousarray(array, dtype=np.float64) for array in (inputs, targets, noise, pre)
     )
-    return inputs, targets, noise, seen
+    return inputs, targets, noise, pre
 
 
 def output_and_reward(
@@ -318,13 +306,13 @@ def run_trial_reference(
         raise ValueError(
             "the pathwise gradient has no reference here; torch's autograd through the network is one."
         )
-    inputs, targets, noise, seen = _checked(weights, rates, inputs, targets, noise, rule_inputs)
+    inputs, targets, noise, pre = _checked(weights, rates, inputs, targets, noise, rule_inputs)
     W, U, b, D = weights
     r = rates.copy()
     mean_W, mean_U, mean_b = np.zeros_like(W), np.zeros_like(U), np.zeros_like(b)
-    mean_reward, forgotten = 0.0, 1.0
+    mean_reward, old_share = 0.0, 1.0
     rewards, outputs, recorded = [], [], []
-    for t, (s, s_rule, target) in enumerate(zip(inputs, seen, targets, strict=True)):
+    for t, (s, s_rule, target) in enumerate(zip(inputs, pre, targets, strict=True)):
         before = r
         kick = c.sigma * math.sqrt(c.dt) * noise[t]
         r = r + c.dt * (W @ r + U @ s + b - rate_curve_inverse(r, c)) + kick
@@ -339,12 +327,12 @@ def run_trial_reference(
 
         output, reward = output_and_reward(D @ r, target, c)
         reward -= c.cost_l1 * np.abs(r).sum() + c.cost_l2 * np.square(r).sum()
-        forgotten *= 1.0 - c.mean_rate
+        old_share *= 1.0 - c.mean_rate
         mean_reward += c.mean_rate * (reward - mean_reward)
         if not math.isnan(c.constant_reward):
             reward = c.constant_reward
         elif c.baseline:
-            reward -= mean_reward / (1.0 - forgotten)
+            reward -= mean_reward / (1.0 - old_share)
         if c.eligibility == _NOISE:
             keep = 1.0 - c.dt / c.trace_time
             mean_W = keep * mean_W + np.outer(kick, before)
@@ -355,7 +343,7 @@ def run_trial_reference(
             mean_W = mean_W + c.mean_rate * (np.outer(r, r) - mean_W)
             mean_U = mean_U + c.mean_rate * (np.outer(r, s_rule) - mean_U)
             mean_b = mean_b + c.mean_rate * (r - mean_b)
-            seen_share = 1.0 - forgotten
+            seen_share = 1.0 - old_share
             eligible_W = np.outer(r, r) - mean_W / seen_share
             eligible_U = np.outer(r, s_rule) - mean_U / seen_share
             eligible_b = r - mean_b / seen_share

@@ -1,4 +1,4 @@
-"""What a finished run is put through beyond its score, by task: a paper's own measurements and figures.
+"""Measurements and figures of a finished run beyond its score, by task, as a paper has them.
 
 An experiment is a module with two functions:
 
@@ -38,7 +38,7 @@ EXPERIMENTS: dict[str, str] = {
 
 
 class Experiment(Protocol):
-    """What a module in this package provides."""
+    """Interface of the modules in this package."""
 
     def measure(
         self, agent: Agent, config: RunConfig

@@ -20,9 +20,7 @@ from plastic_envs.episodes import Episodes
 from plastic_envs.naming import short_name
 from plastic_envs.rendering import pixels
 
-__all__ = ["by_task", "figures", "learning", "measure", "trials"]
-
-_OF_ONE_TASK = 4  # trials that are drawn, where there is one task; of several, one of each
+_OF_ONE_TASK = 4  # trials in the figure if there is one task; else one trial of each task
 _COLUMNS = 3
 _DRAWN_DPI = 130
 _MEASURES = {
@@ -40,9 +38,9 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     """
     metrics, arrays = plain.measure(agent, config)
     battery = _battery(config)
-    shown = _shown(battery, config.seed)
-    # What a network says, not what it is taken for: outputs beyond the action space are no less telling.
-    arrays["trials/answers"] = agent.act_on(shown, battery, torch_generator(config.seed, "trials/agent"))
+    episodes = _trials(battery, config.seed)
+    # The network's own outputs, also those beyond the action space.
+    arrays["trials/answers"] = agent.act_on(episodes, battery, torch_generator(config.seed, "trials/agent"))
     if battery.components:
         scores = []
         for name in battery.components:
@@ -57,17 +55,17 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
 
 def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figure]]:
     """Accuracies while learning, by task, and one trial of each task."""
-    drawn = []
+    results = []
     if any(f"eval/{name}" in run.curves for name in _MEASURES):
         caption = "Both published accuracies, and two stricter ones, on the validation split."
-        drawn.append(("accuracies", caption, learning(run)))
+        results.append(("accuracies", caption, learning(run)))
     if "tasks/accuracy" in run.arrays:
         caption = "Share of trials right by task (100 fresh ones of each): this run, and others' as dots."
-        drawn.append(("by_task", caption, by_task(run, runs)))
+        results.append(("by_task", caption, by_task(run, runs)))
     if "trials/answers" in run.arrays:
         caption = "Trials of the test split: inputs, target and what the agent answered; epochs shaded."
-        drawn.append(("trials", caption, trials(run)))
-    return drawn
+        results.append(("trials", caption, trials(run)))
+    return results
 
 
 @styled
@@ -117,12 +115,12 @@ def by_task(run: Results, runs: Sequence[Results]) -> Figure:
 def trials(run: Results) -> Figure:
     """One trial of each task, or some of the only one, side by side."""
     battery = _battery(run.config)
-    shown, answers = _shown(battery, run.config.seed), run.arrays["trials/answers"]
+    episodes, answers = _trials(battery, run.config.seed), run.arrays["trials/answers"]
     pictures = []
-    for row in range(shown.batch_size):
-        drawn = battery.plot_trial(shown, row, answers)
-        drawn.set_dpi(_DRAWN_DPI)
-        pictures.append(pixels(drawn))
+    for row in range(episodes.batch_size):
+        one = battery.plot_trial(episodes, row, answers)
+        one.set_dpi(_DRAWN_DPI)
+        pictures.append(pixels(one))
     columns = 2 if len(pictures) <= 4 else _COLUMNS
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].shape[:2]
@@ -142,7 +140,7 @@ def _battery(config: RunConfig) -> CognitiveBattery:
     return task
 
 
-def _shown(battery: CognitiveBattery, seed: int) -> Episodes:
+def _trials(battery: CognitiveBattery, seed: int) -> Episodes:
     """The trials that are drawn: the first of each task among the same many for all agents."""
     every = battery.sample(named_generator(seed, "trials"), 40 * len(battery.settings.names))
     if not battery.components:

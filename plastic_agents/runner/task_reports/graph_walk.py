@@ -1,7 +1,7 @@
 """Measurements and figures of the graph walk: accuracy along one long walk, and over changes of the graph.
 
-All agents are given the same walks, whatever the seed of their run, so that their curves can share an axis.
-State is kept over the whole walk, and nobody is told of a change of graph.
+All agents play the same walks, whatever the seed of their run, so that their curves can share an axis.
+State is kept over the whole walk, and a change of graph is not announced.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from plastic_agents.runner.task_reports import graphs
 from plastic_envs.graph.moves import SEEN
 from plastic_envs.graph.tables import table_rates
 from plastic_envs.graph.walk import GraphWalk
-
-__all__ = ["figures", "long_walk", "measure", "over_boundaries"]
 
 LONG_WALK_STEPS = 2000
 WINDOW = 100  # predictions that a rolling accuracy is the mean of
@@ -56,8 +54,8 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     hits, moves = _hits(agent, longer, _NUM_LONG_WALKS, "long walk")
     metrics["long_walk/accuracy"] = float(hits.mean())
     metrics["long_walk/last_500"] = float(hits[-_LATE_MOVES:].mean())
-    seen = moves["key_kind"][-_LATE_MOVES:] == SEEN
-    metrics["long_walk/seen_late"] = float(hits[-_LATE_MOVES:][seen].mean())
+    is_seen = moves["key_kind"][-_LATE_MOVES:] == SEEN
+    metrics["long_walk/seen_late"] = float(hits[-_LATE_MOVES:][is_seen].mean())
     metrics["long_walk/mean_rolling"] = float(rolling_mean(hits, WINDOW).mean())
     arrays["long_walk/hits"] = hits
 
@@ -77,7 +75,7 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
 
 
 def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figure]]:
-    """Both curves, for all agents that have been run, then what all graph tasks show."""
+    """Both curves, for all agents that have been run, then the figures of all graph tasks."""
     own = []
     if "long_walk/hits" in run.arrays:
         own = [
@@ -155,11 +153,11 @@ def over_boundaries(runs: Sequence[Results]) -> Figure:
 def _hits(
     agent: Agent, task: GraphWalk, num_walks: int, name: str
 ) -> tuple[npt.NDArray[np.bool_], Mapping[str, npt.NDArray[Any]]]:
-    """Whether each prediction was right, (M, B), and the moves' facts, (M, B) each."""
-    played = play(agent, task, num_walks, _WALK_SEED, name)
-    asked = played.episodes.weights[:, 0] > 0
-    right: npt.NDArray[np.bool_] = (played.episodes.targets == played.actions)[asked]
-    return right, task.moves(played.episodes)
+    """Correctness of each prediction, (M, B), and the moves' facts, (M, B) each."""
+    record = play(agent, task, num_walks, _WALK_SEED, name)
+    asks = record.episodes.weights[:, 0] > 0
+    right: npt.NDArray[np.bool_] = (record.episodes.targets == record.actions)[asks]
+    return right, task.moves(record.episodes)
 
 
 def _shares_of_table(

@@ -1,4 +1,4 @@
-"""Measurements and figures of every task on labelled graphs: what the graphs of both splits look like."""
+"""Measurements and figures of every task on labelled graphs: the graphs of both splits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from plastic_agents.runner.task_reports import plain
 from plastic_envs.graph.walk import GraphTask
 from plastic_envs.streams import RowStreams
 
-__all__ = ["example_graphs", "figures", "label_counts", "label_histograms", "measure"]
-
 _SPLITS = ("train", "test")
 _NUM_GRAPHS = 500  # per split, for the histograms
 _ROOM = 0.15  # between two labels of edges, in units of the layout (which spans -1 to 1)
@@ -29,7 +27,7 @@ _MOST_NODES_BY_PAIR = 10  # beyond, pairs of nodes are too many for rows of a pi
 
 
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """What the graphs of both splits are like.
+    """Statistics of the graphs of both splits.
 
     Metrics: `graphs/<split>_edges`, edges per graph; `graphs/triplet_overlap`, the share of the test graphs'
     (node, label, node) triplets that occur in train graphs.
@@ -70,7 +68,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
 
 
 def label_counts(graphs: npt.NDArray[np.integer[Any]], num_actions: int) -> npt.NDArray[np.int64]:
-    """How often each pair of nodes carries each label.
+    """Frequency of each label on each pair of nodes.
 
     Args:
         graphs: (G, n, n) labels, -1 = no edge.
@@ -142,14 +140,14 @@ def _draw_graph(axes: Axes, labels: npt.NDArray[np.integer[Any]], colour: str) -
     graph = nx.from_numpy_array(labels >= 0)
     places = np.array([p for _, p in sorted(nx.spring_layout(graph, seed=0, iterations=300).items())])
     crowded = num_nodes > 2 * _MOST_NODES_BY_PAIR
-    written: list[npt.NDArray[np.float64]] = []
+    spots_in_use: list[npt.NDArray[np.float64]] = []
     for u, v in graph.edges:
         start, end = places[u], places[v]
         axes.plot([start[0], end[0]], [start[1], end[1]], color="#b8bec7", linewidth=0.7 if crowded else 1.6)
         # In the middle of the edge, unless another edge's label is there already.
         spots = [start + share * (end - start) for share in (0.5, 0.38, 0.62, 0.3, 0.7)]
-        spot = max(spots, key=lambda p: min([_ROOM, *(float(np.hypot(*(p - q))) for q in written)]))
-        written.append(spot)
+        spot = max(spots, key=lambda p: min([_ROOM, *(float(np.hypot(*(p - q))) for q in spots_in_use)]))
+        spots_in_use.append(spot)
         axes.text(
             spot[0],
             spot[1],

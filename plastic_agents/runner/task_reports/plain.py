@@ -15,8 +15,6 @@ from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.evaluation import named_generator, torch_generator
 from plastic_agents.runner.results import Results
 
-__all__ = ["figures", "measure", "state_matrices"]
-
 _LARGEST = 1 << 18  # entries of a matrix that is still worth a picture
 
 
@@ -39,7 +37,7 @@ def state_matrices(
     """Every matrix in a network's state, before and after an episode; empty where there is none.
 
     Args:
-        agent: Who sees the observations.
+        agent: The agent that sees the observations.
         observations: (T, 1, O).
         generator: For random starts of the state.
     """
@@ -58,12 +56,12 @@ def state_matrices(
 
 def _matrices(state: Any, prefix: str) -> dict[str, npt.NDArray[np.float32]]:
     """The matrices of a state of one row, by name of the field (and place, in a field of several)."""
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    named = state._asdict().items() if hasattr(state, "_asdict") else enumerate(state)
-    for name, part in named:
+    matrices: dict[str, npt.NDArray[np.float32]] = {}
+    parts = state._asdict().items() if hasattr(state, "_asdict") else enumerate(state)
+    for name, part in parts:
         label = f"{prefix}{name}"
         if not isinstance(part, torch.Tensor):
-            found |= _matrices(part, f"{label}_")
+            matrices |= _matrices(part, f"{label}_")
         elif part.dim() == 3 and min(part.shape[1:]) > 1 and 1 < part[0].numel() <= _LARGEST:
-            found[label] = part[0].float().cpu().numpy()
-    return found
+            matrices[label] = part[0].float().cpu().numpy()
+    return matrices

@@ -1,4 +1,4 @@
-"""Measurements and figures of the sensorimotor associations: how fast problem after problem is learned."""
+"""Measurements and figures of the sensorimotor associations: speed of learning, problem by problem."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.figures import GREY, colour_of, styled
 from plastic_agents.runner.results import Results, by_agent
 from plastic_agents.runner.task_reports import plain
-
-__all__ = ["COUNTS", "counts_of", "figures", "learning_curve", "measure"]
 
 COUNTS = "problem/trials_to_criterion"
 _FEWEST = 2 * BLOCK  # problems that a fit makes sense for

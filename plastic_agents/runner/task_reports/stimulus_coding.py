@@ -1,4 +1,4 @@
-"""Measurements and figures of the drifting stimulus: how well, and how, each angle is coded.
+"""Measurements and figures of the drifting stimulus: error and code of each angle.
 
 Learning is off while this is measured: one held angle per episode, 100 time units each, of which the first 20
 are left out. Every agent is shown the same angles. `before` is the same agent with the weights that its seed
@@ -28,8 +28,6 @@ from plastic_agents.runner.task_reports import plain
 from plastic_envs.episodes import Episodes
 from plastic_envs.stimulus_coding.task import SETTLED_TIME, TILES, StimulusCoding, tuned_inputs
 
-__all__ = ["figures", "measure"]
-
 _HELD_TIME = 100.0  # time units per held angle
 _EPISODES_PER_TILE = 5
 _RECORD_EVERY = 20  # steps, as published
@@ -41,7 +39,7 @@ _MODE, _OPPOSITE = 6, 0  # tiles, if mu = 0
 
 
 class _Recorded(NamedTuple):
-    """What was recorded in settled steps: angles (S,), outputs (S, K), scores (S,), features (S, F)."""
+    """Records of settled steps: angles (S,), outputs (S, K), scores (S,), features (S, F)."""
 
     tile: npt.NDArray[np.int8]
     outputs: npt.NDArray[np.float64]
@@ -50,7 +48,7 @@ class _Recorded(NamedTuple):
 
 
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """How each held angle is coded.
+    """The code of each held angle.
 
     Metrics, for `<when>` before and after learning: `<when>/error` (estimation: squared error, mean over the
     twelve angles, noise included; classification: minus log likelihood), at the most frequent angle
@@ -73,13 +71,13 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
         player = agent if when == "after" else _untrained(agent, config)
         if player is None:
             continue
-        found, more = _coded(player, task)
-        metrics |= {f"{when}/{name}": value for name, value in found.items()}
+        measures, more = _coded(player, task)
+        metrics |= {f"{when}/{name}": value for name, value in measures.items()}
         arrays |= {f"{when}/{name}": value for name, value in more.items()}
     drift = task.remake(split="train", num_steps=round(_TRACE_TIME / task.dt))
-    played = play(agent, drift, 1, _SEED, "drift")
-    arrays["drift/outputs"] = played.actions[::_RECORD_EVERY, 0]
-    arrays["drift/targets"] = played.episodes.targets[::_RECORD_EVERY, 0]
+    record = play(agent, drift, 1, _SEED, "drift")
+    arrays["drift/outputs"] = record.actions[::_RECORD_EVERY, 0]
+    arrays["drift/targets"] = record.episodes.targets[::_RECORD_EVERY, 0]
     return metrics, arrays
 
 
@@ -98,16 +96,18 @@ def _untrained(agent: Agent, config: RunConfig) -> Agent | None:
 
 
 def _record(agent: Agent, task: StimulusCoding) -> _Recorded:
-    """Show every tile equally often, settle, and record."""
+    """Show every tile equally often, wait until activity settles, and record."""
     steps = round(_HELD_TIME / task.dt)
-    held = task.remake(split="test", num_steps=steps, hold_steps=steps, settle_steps=0)
-    pool = held.remake(num_steps=1, hold_steps=1).sample(named_generator(_SEED, "tiles"), 1)  # for the layout
+    still = task.remake(split="test", num_steps=steps, hold_steps=steps, settle_steps=0)
+    pool = still.remake(num_steps=1, hold_steps=1).sample(
+        named_generator(_SEED, "tiles"), 1
+    )  # for the layout
     parts: list[_Recorded] = []
     for first in range(0, len(TILES) * _EPISODES_PER_TILE, _ROWS_AT_ONCE):
         tile = np.arange(first, first + _ROWS_AT_ONCE) % len(TILES)
-        episodes = _held_at(pool, held, tile, steps)
-        outputs, features = _respond(agent, held, episodes, first)
-        scores = held.step_scores(episodes, outputs).astype(np.float64)
+        episodes = _held_at(pool, still, tile, steps)
+        outputs, features = _respond(agent, still, episodes, first)
+        scores = still.step_scores(episodes, outputs).astype(np.float64)
         settled = slice(round(SETTLED_TIME / task.dt), None, _RECORD_EVERY)
         count = len(scores[settled]) * len(tile)  # (T', B, ...) -> (T' B, ...)
         parts.append(
@@ -152,7 +152,7 @@ def _respond(
 
 
 def _coded(agent: Agent, task: StimulusCoding) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
-    """What `measure` tells of one set of weights."""
+    """The metrics and arrays of `measure` for one set of weights."""
     recorded = _record(agent, task)
     turned = (np.arange(len(TILES)) + round(task.mu / (TILES[1] - TILES[0]))) % len(TILES)
     error = -coding.by_angle(recorded.scores[:, None], recorded.tile, len(TILES)).mean[:, 0]
@@ -211,7 +211,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
     """Errors, outputs, tuning, preferred angles, information, and a piece of drift."""
     if "after/error" not in run.arrays:
         return []
-    drawn = [
+    results = [
         (
             "error_by_angle",
             "Error at held angles, learning off, of every agent; seeds averaged. The prior is grey.",
@@ -220,7 +220,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
         ("drift", "First output and its target while the angle drifts.", drift(run)),
     ]
     if run.arrays["after/outputs/mean"].shape[1] == 2:
-        drawn.append(
+        results.append(
             (
                 "outputs_on_the_circle",
                 "Mean outputs (dots), one standard deviation (ellipses), and targets (black).",
@@ -228,7 +228,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
             )
         )
     if "after/tuning/mean" in run.arrays:
-        drawn += [
+        results += [
             ("tuning", "Mean activity of every unit at held angles, before and after learning.", tuning(run)),
             (
                 "preferred_angles",
@@ -236,7 +236,7 @@ def figures(run: Results, runs: Sequence[Results]) -> list[tuple[str, str, Figur
                 preferred_angles(run),
             ),
         ]
-    return drawn
+    return results
 
 
 @styled

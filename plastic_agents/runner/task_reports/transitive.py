@@ -32,26 +32,13 @@ from plastic_agents.runner.results import Results, by_agent
 from plastic_agents.runner.task_reports import plain
 from plastic_envs.transitive.task import TransitiveInference
 
-__all__ = [
-    "distance_curves",
-    "draw_distances",
-    "draw_pairs",
-    "draw_serial_positions",
-    "figures",
-    "learning_curves",
-    "measure",
-    "pair_name",
-    "pair_table",
-    "serial_position",
-]
-
 _NUM_SPLITS = 10  # as published: 10 splits of 200 episodes
 
 
 def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str, npt.NDArray[Any]]]:
     """Choices in fresh episodes of the test split, in splits.
 
-    Metrics: `splits/end_anchor`, how much better pairs with an end item are than others of their distance.
+    Metrics: `splits/end_anchor`, accuracy of pairs with an end item minus that of others of their distance.
 
     Arrays: `splits/distance` (S, N - 1) and `splits/pairs` (S, N, N), accuracy in test trials;
     `splits/trials` (S, R), in all trials; `splits/oracle_distance` (N - 1,), the oracle's on the same trials;
@@ -60,11 +47,11 @@ def measure(agent: Agent, config: RunConfig) -> tuple[dict[str, float], dict[str
     metrics, arrays = plain.measure(agent, config)
     task = config.task().with_split("test")
     assert isinstance(task, TransitiveInference)
-    played = play(agent, task, config.eval_episodes, config.seed, "splits")
-    every = choices_of(played.episodes, played.actions, task.layout)
+    record = play(agent, task, config.eval_episodes, config.seed, "splits")
+    every = choices_of(record.episodes, record.actions, task.layout)
     test = every.trials(task.layout.is_test)
     splits = min(_NUM_SPLITS, config.eval_episodes)
-    expected = task.observer_scores(played.episodes)[task.layout.is_test]
+    expected = task.observer_scores(record.episodes)[task.layout.is_test]
     oracle = Choices(expected, test.first, test.second, test.num_items)
     metrics["splits/end_anchor"] = end_anchor(pair_tables(test)[0])
     return metrics, arrays | {
@@ -194,8 +181,8 @@ def draw_serial_positions(axes: Axes, splits: npt.NDArray[np.float64]) -> None:
 def draw_pairs(axes: Axes, table: npt.NDArray[np.float64]) -> None:
     """A pair table (N, N) in percent, the upper item from top to bottom."""
     size = len(table)
-    shown = np.where(np.tri(size, dtype=bool), np.nan, table)
-    axes.imshow(shown, cmap="RdBu", vmin=0.0, vmax=1.0)
+    upper = np.where(np.tri(size, dtype=bool), np.nan, table)
+    axes.imshow(upper, cmap="RdBu", vmin=0.0, vmax=1.0)
     axes.grid(visible=False)
     for i in range(size):
         for j in range(i + 1, size):
