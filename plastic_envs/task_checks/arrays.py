@@ -75,8 +75,8 @@ def _check_shapes(case: Case, episodes: Episodes) -> None:
     ):
         _check_array(case, name, getattr(episodes, name), first, rest, np.dtype(dtype))
     for name, value in episodes.facts.items():
+        case.require(np.shape(value)[:2] != time, f"facts[{name!r}] is (T, B, ...): put it into step_facts.")
         _check_array(case, f"facts[{name!r}]", value, batch)
-        case.require(value.shape[:2] != time, f"facts[{name!r}] is (T, B, ...): put it into step_facts.")
     for name, value in episodes.step_facts.items():
         _check_array(case, f"step_facts[{name!r}]", value, time)
 
@@ -92,12 +92,12 @@ def _check_array(
     """One array with axes `first`, then `rest`; None: any, as the type may be any."""
     case.require(isinstance(array, np.ndarray), f"{name} is a {type(array).__name__}: expected an array.")
     fits = array.shape[: len(first)] == first if rest is None else array.shape == (*first, *rest)
-    sizes = ", ".join(map(str, (*first, *(rest or ()))))
+    shape = f"({', '.join(map(str, first))}, ...)" if rest is None else f"{(*first, *rest)}"
     timed = len(first) == 2
     swapped = timed and array.shape[:2] == first[::-1]
     case.require(
         fits,
-        f"{name} of shape {array.shape}: expected ({sizes}{', ...' if rest is None else ''}), "
+        f"{name} of shape {array.shape}: expected {shape}, "
         f"{'time first, then the batch' if timed else 'the batch first'}; "
         f"{'swap its first two axes' if swapped else 'give it this shape'}.",
     )

@@ -43,7 +43,7 @@ class Case:
 
     def steps(self, episodes: Episodes) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """Steps and rows (K,) of the episodes that go on, for one step after the other."""
-        for step in range(min(episodes.num_steps, self.max_steps)):
+        for step in range(min(int(episodes.lengths.max()), self.max_steps)):
             rows = np.flatnonzero(step < episodes.lengths)
             yield np.full(len(rows), step), rows
 
@@ -75,7 +75,7 @@ class Case:
     def same(self, got: Episodes, expected: Episodes, message: str) -> None:
         """Require that episodes are equal to the last bit; the message goes on after an array's name."""
         name = difference(got, expected)
-        self.require(name is None, f"{name} {message}")
+        self.require(name is None, f"array {name} {message}")
 
 
 class _Fixed:

@@ -61,11 +61,11 @@ def check_chance(case: Case) -> str | None:
     """Random actions have scores, and score as `Task.chance` says."""
     task, chance = case.task, case.task.chance
     episodes, actions = case.played()
-    each = task.episode_scores(episodes, actions)
+    each = np.asarray(task.episode_scores(episodes, actions))
     score = task.metrics(episodes, actions).get("score", math.nan)
     case.require(
         each.shape == (case.batch_size,) and np.isfinite(each),
-        f"episode_scores {each[:3]} of shape {each.shape}: expected a finite number per episode, (B,).",
+        f"episode_scores {each.ravel()[:3]} of shape {each.shape}: expected a number per episode, (B,).",
     )
     case.require(math.isfinite(score), f"metrics(...)['score'] is {score}: expected a finite number.")
     if not math.isfinite(chance):
