@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ class Task(ABC):
             arguments (task, episodes, row, step, actions). None: nowhere, unless `render_frame` and
             `render_text` are written anew.
         score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
-        chance: Score of an agent that knows the rules but has seen nothing.
+        chance: Score of an agent that knows the rules but has seen nothing; NaN where the task states none.
     """
 
     observation_space: spaces.Box
@@ -75,7 +76,7 @@ class Task(ABC):
     components: tuple[str, ...] = ()
     pictures: str | None = None
     score_name: str = "accuracy"
-    chance: float
+    chance: float = math.nan
     _reset_steps: npt.NDArray[np.bool_] | None = None  # (T,), once it has been asked for
     _made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # arguments of the constructor
 
@@ -228,9 +229,13 @@ class Task(ABC):
     def reference_scores(self, episodes: Episodes) -> dict[str, float]:
         """Scores of named observers on these very episodes: at least `chance` and `oracle`.
 
-        The oracle plays them as they were before they were played by another.
+        The oracle plays them as they were before they were played by another; NaN where the task has none.
         """
-        policy_actions = rollout(self, self.oracle_policy(), played := self.unplayed(episodes))
+        try:
+            oracle = self.oracle_policy()
+        except LookupError:
+            return {"chance": self.chance, "oracle": math.nan}
+        policy_actions = rollout(self, oracle, played := self.unplayed(episodes))
         return {"chance": self.chance, "oracle": self.metrics(played, policy_actions)["score"]}
 
     def oracle_policy(self) -> Policy:

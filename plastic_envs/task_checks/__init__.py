@@ -1,0 +1,1 @@
+"""Checks of one task each, which `plastic_envs.testing.check_task` goes through."""
