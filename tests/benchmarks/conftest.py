@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from plastic_agents.runner import figures
 from plastic_agents.runner.config import RunConfig, parse
 from plastic_agents.runner.history import Curve
 from plastic_agents.runner.results import Results
-from plastic_agents.runner.task_reports import graph_walk
+from plastic_agents.runner.task_reports import graph_walk, stimulus_coding
 
 QUICK = [
     *("--env_kwargs", "{num_steps: 12}", "--eval_episodes", "6", "--device", "cpu"),
@@ -18,6 +21,12 @@ QUICK = [
     *("--learner.validation_episodes", "4", "--learner.log_every", "1", "--checkpoint_every", "2"),
     *("--no_progress_bar", "--no_figures", "--no_report"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few dots per inch: what a picture shows does not depend on them."""
+    monkeypatch.setitem(figures._STYLE, "savefig.dpi", 30)
 
 
 @pytest.fixture
@@ -28,11 +37,24 @@ def short_walks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def brief_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the angles of the drifting stimulus for a short time, once each."""
+    monkeypatch.setattr(stimulus_coding, "_HELD_TIME", 26.0)
+    monkeypatch.setattr(stimulus_coding, "_EPISODES_PER_TILE", 1)
+    monkeypatch.setattr(stimulus_coding, "_TRACE_TIME", 5.0)
+
+
+@functools.cache
+def _parsed(arguments: tuple[str, ...]) -> RunConfig:
+    return parse([*QUICK, *arguments])
+
+
+@pytest.fixture
 def quick(tmp_path: Path, short_walks: None) -> Callable[..., RunConfig]:
     """Settings of a run that takes a second or two; further command-line arguments may be given."""
 
-    def settings(*arguments: str) -> RunConfig:
-        return parse([*QUICK, "--logdir", str(tmp_path / "runs"), *arguments])
+    def settings(*arguments: str, logdir: str = "runs") -> RunConfig:
+        return replace(_parsed(arguments), logdir=tmp_path / logdir)
 
     return settings
 

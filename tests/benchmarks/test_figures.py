@@ -16,9 +16,10 @@ import plastic_envs
 from benchmarks import main_job
 from plastic_agents.runner import figures
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.report import draw, html_report, pdf_report, shown
+from plastic_agents.runner.report import Drawing, draw, html_report, pdf_report, shown
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.run import run
+from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.task_reports import graph_walk, graphs, plain
 
 Made = Callable[..., Results]
@@ -27,6 +28,17 @@ Made = Callable[..., Results]
 @pytest.fixture
 def three(results: Made) -> list[Results]:
     return [results("plastic"), results("rnn", score=0.4), results("rnn", seed=1, score=0.5)]
+
+
+_DRAWN: list[Drawing] = []
+
+
+@pytest.fixture
+def drawings(three: list[Results]) -> list[Drawing]:
+    """Figures of the first beside the others, drawn once."""
+    if not _DRAWN:
+        _DRAWN.extend(draw(three[0], three[1:]))
+    return _DRAWN
 
 
 def test_every_figure_is_labelled_and_leaves_no_trace(three: list[Results]) -> None:
@@ -89,8 +101,7 @@ class _Page(HTMLParser):
         self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-def test_html_report_needs_no_other_file(three: list[Results]) -> None:
-    drawings = draw(three[0], three[1:])
+def test_html_report_needs_no_other_file(three: list[Results], drawings: list[Drawing]) -> None:
     text = html_report(three[0], three[1:], drawings, num_left_out=2)
     page = _Page()
     page.feed(text)
@@ -107,9 +118,9 @@ def test_html_report_escapes(results: Made) -> None:
     assert "<script>" not in html_report(made, [], [])
 
 
-def test_pdf_report(three: list[Results], tmp_path: Path) -> None:
+def test_pdf_report(three: list[Results], drawings: list[Drawing], tmp_path: Path) -> None:
     file = tmp_path / "report.pdf"
-    pdf_report(file, three[0], three[1:], draw(three[0], three[1:]))
+    pdf_report(file, three[0], three[1:], drawings)
     content = file.read_bytes()
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type /Page\b", content)) == 1 + 7 + 2
@@ -153,12 +164,19 @@ def test_state_matrices(quick: Callable[..., RunConfig]) -> None:
 
 
 def test_reports_are_drawn_again_with_later_runs(quick: Callable[..., RunConfig]) -> None:
-    first = run(quick("--agent", "random", "--figures", "--report"))
-    assert "plastic-published" not in (first.path / "report.html").read_text().split("<h2>Metrics")[0]
-    run(quick("--agent", "plastic-published"))
-    run(quick("--agent", "random", "--figures", "--report", "--resume"))
-    assert "plastic-published" in (first.path / "report.html").read_text().split("<h2>Metrics")[0]
+    task = ("--env", "EvidenceIntegration-v0", "--env_kwargs", "{}")
+    first = run(quick(*task, "--agent", "random", "--figures", "--report"))
+    assert "leaky-rnn" not in (first.path / "report.html").read_text().split("<h2>Metrics")[0]
+    run(quick(*task, "--agent", "leaky-rnn"))
+    run(quick(*task, "--agent", "random", "--figures", "--report", "--resume"))
+    assert "leaky-rnn" in (first.path / "report.html").read_text().split("<h2>Metrics")[0]
     assert (first.figures_folder / "comparison.png").exists()
+
+
+MAIN_JOB = [
+    *("--updates", "2", "--eval_episodes", "4", "--env_kwargs", "{num_steps: 8}", "--no_progress_bar"),
+    *("--learner.validation_episodes", "2"),
+]
 
 
 def test_main_job(
@@ -167,26 +185,27 @@ def test_main_job(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = [
-        "--updates",
-        "2",
-        "--eval_episodes",
-        "4",
-        "--env_kwargs",
-        "{num_steps: 8}",
-        "--no_progress_bar",
-    ]
-    arguments += ["--learner.validation_episodes", "2", "--logdir", str(tmp_path)]
+    presented: list[tuple[Path, int]] = []  # each run, and how many it could be compared with
+
+    def note(directory: RunDirectory) -> None:
+        presented.append((directory.path, len(list(tmp_path.glob("*/*/seed-0/metrics.json")))))
+
+    monkeypatch.setattr(main_job, "present", note)
+    arguments = [*MAIN_JOB, "--logdir", str(tmp_path)]
     assert main_job.main(arguments) == 0
     text = capsys.readouterr().out
+    folders = [tmp_path / "PlasticGraph-disjoint-v0" / agent / "seed-0" for agent in main_job.AGENTS]
+    assert all(str(folder / "report.html") in text for folder in folders)
+    assert presented == [(folder, 3) for folder in folders]
+    # What is finished is not done again.
+    assert main_job.main(arguments) == 0
+    assert all((folder / "run.log").read_text().count("trained:") == 1 for folder in folders)
+
+
+@pytest.mark.slow
+def test_main_job_leaves_reports_of_every_agent(short_walks: None, tmp_path: Path) -> None:
+    assert main_job.main([*MAIN_JOB, "--logdir", str(tmp_path)]) == 0
     for agent in main_job.AGENTS:
         folder = tmp_path / "PlasticGraph-disjoint-v0" / agent / "seed-0"
-        assert str(folder / "report.html") in text
         assert (folder / "report.pdf").exists()
         assert (folder / "figures" / "graph_boundaries.png").exists()
-    # What is finished is not done again.
-    monkeypatch.setattr(main_job, "present", lambda directory: None)
-    log = folder / "run.log"
-    before = log.read_text().count("trained:")
-    assert main_job.main(arguments) == 0
-    assert log.read_text().count("trained:") == before == 1

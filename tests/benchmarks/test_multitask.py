@@ -249,7 +249,8 @@ def test_replaced_rules_are_those_that_the_network_sees(task):
 
 
 def test_networks_that_did_not_learn_here_have_no_curves_to_draw(fifteen):
-    shipped = {group: [replace(run, curves={}) for run in runs] for group, runs in fifteen.items()}
-    assert {name for name, _, _ in everything.STUDY.figures(fifteen)} - {
+    trained = {group: fifteen[group] for group in ("mpn", "leaky-rnn")}
+    shipped = {group: [replace(run, curves={}) for run in runs] for group, runs in trained.items()}
+    assert {name for name, _, _ in everything.STUDY.figures(trained)} - {
         name for name, _, _ in everything.STUDY.figures(shipped)
     } == {"learning"}

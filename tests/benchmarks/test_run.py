@@ -22,7 +22,7 @@ from plastic_agents.learners.base import as_callback
 from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.evaluation import evaluate, named_generator, normalised
 from plastic_agents.runner.history import read_arrays
-from plastic_agents.runner.run import Stopped, run
+from plastic_agents.runner.run import Stopped, main, run
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.task_reports import EXPERIMENTS, experiment_of, graph_walk, graphs
 
@@ -104,9 +104,11 @@ def test_events_read_back(quick: Settings) -> None:
     assert len(rows) == 6 + 3
 
 
-def test_tensorboard_shows_the_outcome_and_the_table_has_one_order(quick: Settings, tmp_path: Path) -> None:
+def test_tensorboard_shows_the_outcome_and_the_table_has_one_order(quick: Settings) -> None:
     """C7 of the report of faults: the final score was nowhere; the order of columns changed."""
-    directory = run(quick("--figures"))
+    directory = run(
+        quick("--env", "EvidenceIntegration-v0", "--env_kwargs", "{}", "--agent", "gru", "--figures")
+    )
     metrics = directory.read_metrics()
     shown = scalars(directory)
     assert shown["final/score"] == [(6, pytest.approx(metrics["score"]))]
@@ -129,16 +131,22 @@ def test_the_saved_agent_scores_the_same(quick: Settings) -> None:
     assert scores["score"] == directory.read_metrics()["score"]
 
 
+@pytest.fixture(scope="module")
+def unbroken_runs() -> dict[Any, RunDirectory]:
+    """Runs that were not stopped, by what tells them apart."""
+    return {}
+
+
 # Update 3 comes with an evaluation, 4 and 5 do not; with 1, every update does.
 @pytest.mark.parametrize(("stop_at", "evaluate_every"), [(3, 3), (4, 3), (5, 3), (2, 1)])
 @pytest.mark.parametrize("agent", ["plastic", "plastic-published"])
 def test_a_stopped_run_ends_with_the_same_numbers(
-    quick: Settings, agent: str, stop_at: int, evaluate_every: int, tmp_path: Path
+    quick: Settings, unbroken_runs: dict[Any, RunDirectory], agent: str, stop_at: int, evaluate_every: int
 ) -> None:
     settings = ["--agent", agent, "--learner.evaluate_every", str(evaluate_every), "--checkpoint_every", "50"]
-    unbroken = quick(*settings, "--logdir", str(tmp_path / "unbroken"))
-    broken = quick(*settings, "--logdir", str(tmp_path / "broken"))
-    expected = run(unbroken)
+    unbroken, broken = (quick(*settings, logdir=name) for name in ("unbroken", "broken"))
+    expected = unbroken_runs.get((agent, evaluate_every)) or run(unbroken)
+    unbroken_runs[agent, evaluate_every] = expected
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(stop_at, patch)
         with pytest.raises(Stopped, match="with --resume goes on"):
@@ -146,16 +154,17 @@ def test_a_stopped_run_ends_with_the_same_numbers(
     assert not RunDirectory.of(broken).finished
     found = run(replace(broken, resume=True))
     assert without_times(found.read_metrics()) == without_times(expected.read_metrics())
+    shown = scalars(found)
     for tag, points in scalars(expected).items():
         if not tag.startswith("time/"):
-            assert scalars(found)[tag] == points, tag
+            assert shown[tag] == points, tag
     ours, theirs = (read_arrays(d.curves_file)[0] for d in (found, expected))
     for tag in set(theirs) - {"time/cpu_seconds"}:
         np.testing.assert_array_equal(ours[tag].updates, theirs[tag].updates)
         np.testing.assert_array_equal(ours[tag].values, theirs[tag].values)
 
 
-def test_a_run_that_died_shows_no_update_twice(quick: Settings, tmp_path: Path) -> None:
+def test_a_run_that_died_shows_no_update_twice(quick: Settings) -> None:
     config = quick()
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(5, patch, dies=True)
@@ -164,10 +173,11 @@ def test_a_run_that_died_shows_no_update_twice(quick: Settings, tmp_path: Path) 
     assert "power cut" in RunDirectory.of(config).log_file.read_text()
     time.sleep(1.1)  # event files are read in the order of the seconds that they are named after
     found = run(replace(config, resume=True))
-    expected = run(quick("--logdir", str(tmp_path / "unbroken")))
+    expected = run(quick(logdir="unbroken"))
     assert without_times(found.read_metrics()) == without_times(expected.read_metrics())
-    assert [step for step, _ in scalars(found)["train/loss"]] == [1, 2, 3, 4, 5, 6]
-    assert scalars(found)["train/loss"] == scalars(expected)["train/loss"]
+    shown = scalars(found)["train/loss"]
+    assert [step for step, _ in shown] == [1, 2, 3, 4, 5, 6]
+    assert shown == scalars(expected)["train/loss"]
     lines = [len((d.path / "progress.csv").read_text().splitlines()) for d in (found, expected)]
     assert lines[0] == lines[1]
 
@@ -180,39 +190,39 @@ def test_signals_are_handled_as_before_after_a_run(quick: Settings) -> None:
 
 @pytest.mark.parametrize("env", sorted(plastic_envs.ENVIRONMENTS))
 @pytest.mark.parametrize("agent", ["oracle", "random"])
+@pytest.mark.usefixtures("brief_holds")
 def test_both_ends_of_the_scale_on_every_environment(quick: Settings, env: str, agent: str) -> None:
-    settings = ["--env", env, "--agent", agent, "--env_kwargs", "{}", "--eval_episodes", "50"]
-    metrics = run(quick(*settings)).read_metrics()
+    config = replace(quick("--agent", agent), env=env, env_kwargs={}, eval_episodes=12)
+    metrics = run(config).read_metrics()
     assert metrics["updates"] == metrics["env_steps"] == metrics["params_slow"] == 0
     if agent == "random":
         assert metrics["normalized_score"] < 0.3
 
 
-def test_a_saved_agent_can_be_scored_elsewhere(quick: Settings, tmp_path: Path) -> None:
+def test_a_saved_agent_can_be_scored_elsewhere(quick: Settings) -> None:
     trained = run(quick())
-    moved = quick(
-        "--updates", "0", "--checkpoint", str(trained.agent_file), "--logdir", str(tmp_path / "moved")
-    )
+    moved = quick("--updates", "0", "--checkpoint", str(trained.agent_file), logdir="moved")
     assert run(moved).read_metrics()["score"] == trained.read_metrics()["score"]
     wrong = replace(moved, agent="rnn", overwrite=True)
     with pytest.raises(ValueError, match="holds agent 'plastic'"):
         run(wrong)
 
 
-def test_the_command_line_as_a_user_types_it(tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/run.py", "--agent", "random", "--eval_episodes", "5"]
-    command += ["--env_kwargs", "{num_steps: 6}", "--logdir", str(tmp_path)]
+def test_the_command_line_as_a_user_types_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--agent", "random", "--env", "EvidenceIntegration-v0", "--eval_episodes", "5"]
+    arguments += ["--env_kwargs", "{num_tokens: 6}", "--logdir", str(tmp_path)]
+    command = [sys.executable, "benchmarks/run.py", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
-    assert "random on PlasticGraph-disjoint-v0, seed 0: accuracy" in first.stdout
-    folder = tmp_path / "PlasticGraph-disjoint-v0" / "random" / "seed-0"
+    assert "random on EvidenceIntegration-v0, seed 0: accuracy" in first.stdout
+    folder = tmp_path / "EvidenceIntegration-v0" / "random" / "seed-0"
     assert (folder / "report.html").exists()
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert again.returncode == 2
-    assert "--overwrite" in again.stderr
-    assert "Traceback" not in again.stderr
+    assert main(arguments) == 2
+    again = capsys.readouterr().err
+    assert "--overwrite" in again
+    assert "Traceback" not in again
 
 
 def test_wandb_offline(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

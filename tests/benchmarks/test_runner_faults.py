@@ -10,44 +10,45 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks import main_job
+from plastic_agents.learners.base import LearnerConfig
+from plastic_agents.learners.gradient import GradientConfig
+from plastic_agents.learners.supervised import SupervisedConfig
 from plastic_agents.runner import run as runner
-from plastic_agents.runner.config import RunConfig, differences, parse
+from plastic_agents.runner.config import RunConfig, differences, make_parser, parse
 from plastic_agents.runner.report import present
 from plastic_agents.runner.results import Results, number
 from plastic_agents.runner.run import run
 from plastic_agents.runner.rundir import RunDirectory
 
 Settings = Callable[..., RunConfig]
+FEW_FIGURES = ("--env", "EvidenceIntegration-v0", "--env_kwargs", "{}")
 
 
 def files(directory: RunDirectory) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in directory.path.iterdir() if p.is_file()}
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
+def test_overwriting_with_a_mistake_keeps_the_finished_run(quick: Settings) -> None:
+    """F11: `--overwrite` deleted the old run before it was known that the new one could start."""
+    config = quick("--agent", "gru")
+    before = files(run(config))
+    mistakes: tuple[dict[str, Any], ...] = (
         {"agent_kwargs": {"hidden": 10}},
         {"env_kwargs": {"num_node": 3}},
         {"checkpoint": Path("nope.pt")},
         {"device": "cuda:7"},
         {"checkpoint": Path("transitive-gru-0")},
-    ],
-)
-def test_overwriting_with_a_mistake_keeps_the_finished_run(
-    quick: Settings, mistake: dict[str, object]
-) -> None:
-    """F11: `--overwrite` deleted the old run before it was known that the new one could start."""
-    config = quick("--agent", "gru")
-    before = files(run(config))
-    with pytest.raises((ValueError, FileNotFoundError)):
-        run(replace(config, overwrite=True, **mistake))  # type: ignore[arg-type]
-    assert files(RunDirectory.of(config)) == before
+    )
+    for mistake in mistakes:
+        with pytest.raises((ValueError, FileNotFoundError)):
+            run(replace(config, overwrite=True, **mistake))
+        assert files(RunDirectory.of(config)) == before, mistake
 
 
 def test_a_run_that_fails_while_it_overwrites_gives_the_old_one_back(
@@ -87,8 +88,7 @@ def test_an_unreadable_sibling_is_left_out_with_a_warning(
     quick: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """F13: one broken run of the same environment failed every later run after its training."""
-    config = quick("--agent", "random")
-    directory = run(config)
+    directory = run(quick("--agent", "random", *FEW_FIGURES))
     broken = directory.path.parent.parent / "old" / "seed-0"
     broken.mkdir(parents=True)
     (broken / "metrics.json").write_text('{"score": 0.')
@@ -205,17 +205,24 @@ def test_threads_are_held_and_bounded() -> None:
         RunConfig(threads=40_000)
 
 
-def test_names_with_a_dollar_sign_are_no_formulas(quick: Settings, tmp_path: Path) -> None:
+def test_names_with_a_dollar_sign_are_no_formulas(quick: Settings) -> None:
     """K6: `100%_$5_and_$6` in the logdir broke every figure."""
-    config = replace(quick("--agent", "random"), logdir=tmp_path / "100%_$5_and_$6")
-    directory = run(config)
+    directory = run(quick("--agent", "gru", *FEW_FIGURES, logdir="100%_$5_and_$6"))
     present(directory)
     assert (directory.path / "report.pdf").exists()
     assert Results.read(directory).path == directory.path
 
 
-def test_help_needs_no_docstrings() -> None:
-    """F22: `python -OO` was a KeyError."""
+def test_help_needs_no_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F22: `python -OO`, which drops them, was a KeyError."""
+    for described in (RunConfig, SupervisedConfig, GradientConfig, LearnerConfig):
+        monkeypatch.setattr(described, "__doc__", None)
+    assert "--learner.batch_size" in make_parser().format_help()
+
+
+@pytest.mark.slow
+def test_help_is_given_under_python_without_docstrings() -> None:
+    """The same by `python -OO`, which compiles every library anew."""
     root = Path(__file__).parents[2]
     code = "from plastic_agents.runner.config import make_parser; make_parser().format_help()"
     done = subprocess.run([sys.executable, "-OO", "-c", code], cwd=root, capture_output=True, check=False)

@@ -14,13 +14,7 @@ from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports import stimulus_coding as experiment
 
 
-@pytest.fixture(autouse=True)
-def brief(monkeypatch):
-    monkeypatch.setattr(experiment, "_HELD_TIME", 26.0)
-    monkeypatch.setattr(experiment, "_EPISODES_PER_TILE", 1)
-    monkeypatch.setattr(experiment, "_TRACE_TIME", 5.0)
-
-
+@pytest.mark.usefixtures("brief_holds")
 @pytest.mark.parametrize(
     ("agent", "readout"),
     [

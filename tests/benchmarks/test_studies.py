@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -155,28 +156,38 @@ def test_what_is_wrong_is_said(fake: str, tmp_path: Path, capsys: pytest.Capture
         ship(tmp_path, "nothing")
 
 
-def test_every_study_is_listed_and_says_what_it_would_run(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+@functools.cache
+def plan_of(name: str) -> dict[str, Planned]:
+    return {planned.group: planned for planned in study(name).plan()}
+
+
+@functools.cache
+def planned_config(name: str, group: str, seed: int) -> RunConfig:
+    """What a study would train."""
+    return config_of(plan_of(name)[group], seed, Path("out"), retrain=True)
+
+
+def test_every_study_is_listed_and_says_what_it_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     for name in STUDIES:
         assert study(name).name == name
         assert f"{name}: {study(name).description}" in listed
-        for planned in study(name).plan():
-            config = config_of(planned, planned.seeds[0], tmp_path, retrain=True)
+        assert len(plan_of(name)) == len(study(name).plan())
+        for planned in plan_of(name).values():
+            config = planned_config(name, planned.group, planned.seeds[0])
             assert config.seed == planned.seeds[0]
             assert config.resume
 
 
-def test_shipped_networks_are_those_that_the_studies_would_train(tmp_path: Path) -> None:
+def test_shipped_networks_are_those_that_the_studies_would_train() -> None:
     """A shipped network's settings are those of its study's plan, so `--retrain` makes the same one."""
     for name in STUDIES:
-        for planned in study(name).plan():
+        for planned in plan_of(name).values():
             for seed in planned.seeds:
                 network = planned.network(seed)
                 if network is not None and network in pretrained.names():
-                    ours = config_of(planned, seed, tmp_path, retrain=True)
+                    ours = planned_config(name, planned.group, seed)
                     assert not differences(from_file(pretrained.config_file(network)), ours)
 
 
