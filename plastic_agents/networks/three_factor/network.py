@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from plastic_agents.networks.base import Network, in_stretches
-from plastic_agents.networks.three_factor.rule import Constants, Weights, initial_weights, run_trial
+from plastic_agents.networks.three_factor.constants import Constants
+from plastic_agents.networks.three_factor.rule import Weights, initial_weights, run_trial
 from plastic_envs.arguments import Positive, Range, Size, checked
 from plastic_envs.streams import RowStreams
 
