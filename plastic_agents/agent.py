@@ -255,8 +255,13 @@ class NetworkAgent(Agent):
         hooks, steps = as_callback(callback), how.get("in_steps", False)
         done = self.learner.env_steps if steps else self.learner.update
         with ProgressBar(until, done, steps, self.name) if progress_bar else nullcontext() as bar:
-            hooks = Callbacks([bar, hooks]) if bar is not None else hooks
-            self.learner.learn(self, until, hooks, **how)
+            try:
+                self.learner.learn(self, until, Callbacks([self._take_task, bar, hooks]), **how)
+            finally:
+                self._take_task()
+
+    def _take_task(self, *_: Any) -> None:
+        self.task = self.learner.task
 
     # ---- playing --------------------------------------------------------------------------------
 

@@ -7,22 +7,28 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from plastic_agents.analysis.subspaces import Moments, moved_readout, subspaces
-from plastic_agents.learners.base import BatchSize, Count, Factor, Interval, Learner, LearnerConfig, Rate
+from plastic_agents.learners.base import (
+    AgentLike,
+    BatchSize,
+    Count,
+    Factor,
+    Interval,
+    Learner,
+    LearnerConfig,
+    Rate,
+)
 from plastic_agents.learners.trial_engines import CompiledEngine, StepSettings, Trial, TrialEngine, engine_for
 from plastic_agents.networks.leaky_softplus.rule import Costs, FloatArray
 from plastic_agents.seeding import Streams
 from plastic_envs.arguments import Positive, Range
 from plastic_envs.task import Task
-
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
 
 __all__ = [
     "Attempt",
@@ -265,7 +271,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
 
     # ---- learning -------------------------------------------------------------------------------
 
-    def prepare(self, agent: NetworkAgent) -> None:
+    def prepare(self, agent: AgentLike) -> None:
         """Make the engine, with its weights to the last bit where learning goes on."""
         engine = engine_for(agent.network, self.config.settings(agent.network.num_features))
         if self.config.perturbation != "none" and not isinstance(engine, CompiledEngine):
@@ -286,9 +292,9 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         engine = old or engine
         self._flat, self._engine = None, engine
         engine.rate_target = self._rate_target
-        agent.task = self.problem(max(0, self.update - (self._attempt is None)))
+        self.task = self.problem(max(0, self.update - (self._attempt is None)))
 
-    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+    def train_step(self, agent: AgentLike, log: bool) -> dict[str, float]:
         """Learn one problem."""
         assert self._engine is not None
         engine, config = self._engine, self.config
@@ -304,7 +310,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         left = self.span.end - self.env_steps
         outcome = attempt.go_on(-(-left // steps) if self.span.in_steps else None)
         self.env_steps += (attempt.num_trials - earlier) * steps
-        agent.task, self.interrupted = task, outcome is None
+        self.task, self.interrupted = task, outcome is None
         if outcome is None:
             engine.write()
             return {}
