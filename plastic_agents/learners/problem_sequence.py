@@ -26,7 +26,7 @@ from plastic_agents.learners.base import (
 )
 from plastic_agents.learners.trial_engines import CompiledEngine, StepSettings, Trial, TrialEngine, engine_for
 from plastic_agents.networks.leaky_softplus.rule import Costs, FloatArray
-from plastic_agents.seeding import Streams
+from plastic_agents.seeding import Streams, layout_generator
 from plastic_envs.arguments import Positive, Range
 from plastic_envs.task import Task
 
@@ -306,7 +306,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
             noise = self.streams.numpy(Streams.TRAINING_START, self.update)
             self._attempt = Attempt(engine, task, data, noise, config)
         attempt, earlier = self._attempt, self._attempt.num_trials
-        steps = task.sample(np.random.default_rng(0), 1).num_steps  # of a trial
+        steps = task.sample(layout_generator(), 1).num_steps  # of a trial
         left = self.span.end - self.env_steps
         outcome = attempt.go_on(-(-left // steps) if self.span.in_steps else None)
         self.env_steps += (attempt.num_trials - earlier) * steps
@@ -412,7 +412,7 @@ def _rounded(flat: FloatArray) -> npt.NDArray[np.float32]:
 
 def one_trial_each(task: Task) -> list[npt.NDArray[np.float32]]:
     """Observations (T, O) of one trial per image of a problem, in the order of the images."""
-    rng = np.random.default_rng(0)
+    rng = layout_generator()
     found: dict[int, npt.NDArray[np.float32]] = {}
     while True:
         episodes = task.sample(rng, _TRIALS_AT_ONCE)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 import plastic_envs
 from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.evaluation import named_generator, torch_generator
 from plastic_agents.runner.results import Results
+from plastic_agents.seeding import named_generator, torch_generator
 
 __all__ = ["figures", "measure", "state_matrices"]
 
