@@ -27,10 +27,10 @@ from plastic_agents.learners.base import (
 from plastic_agents.learners.progress import ProgressBar
 from plastic_agents.networks.base import Network, where_rows
 from plastic_agents.networks.sampling import gumbel
+from plastic_agents.seeding import choice_generator, episode_generators, live_generator
 from plastic_envs.actions import clip_actions
 from plastic_envs.episodes import Episodes
 from plastic_envs.naming import name_of
-from plastic_envs.streams import RowStreams
 from plastic_envs.task import Task
 
 __all__ = ["Agent", "NetworkAgent", "PlayState", "header", "resolve_device"]
@@ -216,10 +216,7 @@ class NetworkAgent(Agent):
         self.network = network.to(device).eval()
         self.learner, self.network_kwargs, self.device = learner, dict(network_kwargs), device
         self._discrete = isinstance(task.action_space, spaces.Discrete)
-        self._live = self._fresh_generator()
-
-    def _fresh_generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed + 1)
+        self._live = live_generator(seed)
 
     # ---- learning -------------------------------------------------------------------------------
 
@@ -255,8 +252,13 @@ class NetworkAgent(Agent):
         hooks, steps = as_callback(callback), how.get("in_steps", False)
         done = self.learner.env_steps if steps else self.learner.update
         with ProgressBar(until, done, steps, self.name) if progress_bar else nullcontext() as bar:
-            hooks = Callbacks([bar, hooks]) if bar is not None else hooks
-            self.learner.learn(self, until, hooks, **how)
+            try:
+                self.learner.learn(self, until, Callbacks([self._take_task, bar, hooks]), **how)
+            finally:
+                self._take_task()
+
+    def _take_task(self, *_: Any) -> None:
+        self.task = self.learner.task
 
     # ---- playing --------------------------------------------------------------------------------
 
@@ -271,7 +273,7 @@ class NetworkAgent(Agent):
         """Answer observations; see `Agent.predict`."""
         batch, single = batch_of(self.observation_space, observation)
         if state is None:
-            memory = self._initial_state(len(batch), self._live)
+            memory = self.network.initial_state(len(batch), self._live)
             steps = np.zeros(len(batch), dtype=np.int64)
         else:
             memory, steps = cast(PlayState, state)
@@ -279,7 +281,7 @@ class NetworkAgent(Agent):
             if episode_start is not None and np.any(episode_start):
                 begins = np.broadcast_to(np.asarray(episode_start, dtype=bool), len(batch))
                 mask = torch.as_tensor(begins.copy(), device=self.device)
-                memory = where_rows(mask, self._initial_state(len(batch), self._live), memory)
+                memory = where_rows(mask, self.network.initial_state(len(batch), self._live), memory)
                 steps = np.where(begins, 0, steps)
         forgets = self.task.resets_in(batch, steps)
         resets = torch.as_tensor(forgets, device=self.device)[None] if forgets.any() else None
@@ -372,9 +374,6 @@ class NetworkAgent(Agent):
         """The episodes' resets (T, B) on the agent's device; None if there are none."""
         return torch.as_tensor(episodes.resets, device=self.device) if episodes.resets.any() else None
 
-    def _initial_state(self, batch_size: int, generator: torch.Generator) -> Any:
-        return self.network.initial_state(batch_size, generator)
-
     def choose(self, outputs: torch.Tensor, noise: torch.Tensor, deterministic: bool) -> npt.NDArray[Any]:
         """Actions (B, ...) of outputs (B, K), with the help of Gumbel noise (B, K).
 
@@ -392,7 +391,7 @@ class NetworkAgent(Agent):
     def num_parameters(self) -> dict[str, int]:
         """Numbers of `slow` and `fast` entries."""
         slow = sum(p.numel() for p in self.network.parameters())
-        state = self._initial_state(1, self._fresh_generator())
+        state = self.network.initial_state(1, live_generator(self.seed))
         return {"slow": slow, "fast": sum(t.numel() for t in _tensors(state))}
 
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
@@ -452,15 +451,11 @@ class _Draws:
         self._network = agent.network
         self._by_row: list[torch.Generator] | None = None
         if generator is None and episodes.seeds is not None:
-            words = np.random.SeedSequence(agent.seed).generate_state(1, np.uint64)[0]
-            keys = RowStreams(episodes.seeds).spawn(int(words >> np.uint64(1))).bits(1)[:, 0]
-            self._by_row = [torch.Generator().manual_seed(int(k >> np.uint64(1))) for k in keys]
+            self._by_row = episode_generators(agent.seed, episodes.seeds)
             return
-        self._starts = self._choices = generator or agent._fresh_generator()
+        self._starts = self._choices = generator or live_generator(agent.seed)
         if choices:
-            # Choices have a generator of their own: an episode's course must not depend on those beside it.
-            number = torch.randint(2**62, (), generator=self._starts, device=self._starts.device)
-            self._choices = torch.Generator().manual_seed(int(number))
+            self._choices = choice_generator(self._starts)
 
     def starts(self, rows: slice) -> Any:
         """The states that rows start with."""

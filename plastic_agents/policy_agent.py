@@ -13,6 +13,7 @@ from gymnasium import spaces
 from plastic_agents.agent import Agent, amount_of_learning, batch_of, check_rows, header, refuse_keywords
 from plastic_agents.files import write_tensors
 from plastic_agents.learners.base import CallbackLike, as_callback
+from plastic_agents.seeding import policy_generator, policy_generators
 from plastic_envs.episodes import Episodes
 from plastic_envs.policy import Policy
 from plastic_envs.task import Task, rollout
@@ -36,7 +37,7 @@ class PolicyAgent(Agent):
     def __init__(self, name: str, task: Task, seed: int, kind: str) -> None:
         super().__init__(name, task, seed)
         self.kind = kind
-        self._live = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(97,)))
+        self._live = policy_generator(seed)
         if kind == "oracle":
             task.oracle_policy()
 
@@ -93,7 +94,7 @@ class PolicyAgent(Agent):
             words: Any = torch.randint(2**62, (batch,), generator=generator, device=generator.device).tolist()
         else:
             words = range(batch) if episodes.seeds is None else episodes.seeds.tolist()
-        rngs = [np.random.default_rng((self.seed, 97, word)) for word in words]
+        rngs = policy_generators(self.seed, words)
         return _Drawn(np.stack([random_actions(task.action_space, rng, steps) for rng in rngs], axis=1))
 
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:

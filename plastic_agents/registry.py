@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NamedTuple
@@ -31,6 +30,7 @@ from plastic_agents.networks.recurrent import TorchRecurrent
 from plastic_agents.networks.three_factor.network import NoisyRates
 from plastic_agents.networks.transformer import CausalTransformer
 from plastic_agents.policy_agent import PolicyAgent
+from plastic_agents.seeding import global_generator
 from plastic_envs.arguments import Seed, check_argument, check_size, unknown_name, unknown_names
 from plastic_envs.episodes import Association
 from plastic_envs.naming import absolute, at_hand, imported, is_name, name_of
@@ -430,9 +430,6 @@ def learner_defaults(name: str, method: str | None = None) -> dict[str, Any]:
     return {k: v for k, v in spec.learner.items() if k in known and method in (None, spec.method)}
 
 
-_ONE_AT_A_TIME = threading.Lock()
-
-
 def make(
     name: str,
     task: Task | str | gym.Env[Any, Any],
@@ -482,11 +479,7 @@ def make(
     elif not isinstance(learner, how.Config):
         raise TypeError(f"{type(learner).__name__} given for {how.__name__}; expected {how.Config.__name__}.")
     place = resolve_device(device)
-    # Initial weights come from torch's global generator, as its layers are written; fork it, so that making
-    # an agent changes nobody else's random numbers. Nothing else here draws from it, so one thread at a time
-    # is all that agents made in many threads need.
-    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with global_generator(seed):
         network = _built(name, spec, task, arguments)
         how.complete(network)
     agent = NetworkAgent(name, task, seed, network, how(learner, task, seed), arguments, place, method)

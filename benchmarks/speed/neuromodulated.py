@@ -23,6 +23,7 @@ import plastic_agents
 from benchmarks.speed.comparing import median_seconds, parse, peak_growth_mb, print_growth
 from plastic_agents.agent import NetworkAgent
 from plastic_agents.learners.actor_critic import ActorCriticLearner
+from plastic_agents.learners.base import AgentLike
 from plastic_agents.networks.base import Recording
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
@@ -37,7 +38,7 @@ class PlainLearner(ActorCriticLearner):
     """The same learner, with every step of the episode left to autograd as it is played."""
 
     def _play(
-        self, agent: NetworkAgent, task: Task, episodes: Episodes
+        self, agent: AgentLike, task: Task, episodes: Episodes
     ) -> tuple[Recording, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         state, noise = self._start(agent, episodes), self._noise(agent, episodes)
         resets = torch.as_tensor(episodes.resets)

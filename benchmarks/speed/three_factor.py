@@ -15,9 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from plastic_agents.networks.three_factor.constants import RULES, Constants
 from plastic_agents.networks.three_factor.rule import (
-    RULES,
-    Constants,
     initial_weights,
     run_trial,
     run_trial_reference,

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from benchmarks.studies.rows import rows_of
 from benchmarks.studies.study import Drawn, Groups, Planned, Row, Study
 from plastic_agents.analysis.plots import coding as coding_plots
-from plastic_agents.networks.three_factor.rule import RULES
+from plastic_agents.networks.three_factor.constants import RULES
 from plastic_agents.runner.figures import COLOURS, styled
 from plastic_agents.runner.results import Results
 from plastic_envs.stimulus_coding.task import TILES

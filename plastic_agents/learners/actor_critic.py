@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.learners.base import BatchSize, Count, Factor, Interval, Rate
+from plastic_agents.learners.base import AgentLike, BatchSize, Count, Factor, Interval, Rate
 from plastic_agents.learners.gradient import GradientConfig, GradientLearner
 from plastic_agents.networks.base import Network, Recording
 from plastic_agents.networks.sampling import gumbel
@@ -18,9 +18,6 @@ from plastic_agents.seeding import Streams
 from plastic_envs.arguments import Range, Share
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
-
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
 
 __all__ = ["ActorCriticConfig", "ActorCriticLearner", "ActorCriticLoss", "actor_critic_loss", "returns"]
 
@@ -158,7 +155,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         reached = [task for first, task in self._tasks if first <= update]
         return reached[-1] if reached else self.train_task
 
-    def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, agent: AgentLike, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss on a batch of fresh episodes, played by the network as it is."""
         config, task = self.config, self.task_at(self.update)
         data = self.streams.numpy(Streams.TRAINING_DATA, self.update)
@@ -213,16 +210,16 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
 
     # ---- behaviour ------------------------------------------------------------------------------
 
-    def _start(self, agent: NetworkAgent, episodes: Episodes) -> Any:
+    def _start(self, agent: AgentLike, episodes: Episodes) -> Any:
         generator = self.streams.torch(Streams.TRAINING_START, self.update)
         return agent.network.initial_state(episodes.batch_size, generator)
 
-    def _noise(self, agent: NetworkAgent, episodes: Episodes) -> torch.Tensor:
+    def _noise(self, agent: AgentLike, episodes: Episodes) -> torch.Tensor:
         shape = (*episodes.targets.shape[:2], agent.network.num_outputs)
         return gumbel(shape, self.streams.torch(Streams.BEHAVIOUR, self.update))
 
     def _play(
-        self, agent: NetworkAgent, task: Task, episodes: Episodes
+        self, agent: AgentLike, task: Task, episodes: Episodes
     ) -> tuple[Recording, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Live through episodes that answer back.
 
@@ -243,7 +240,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         return stream.recorded(), actions, rewards
 
     def _answer(
-        self, agent: NetworkAgent, task: Task, episodes: Episodes
+        self, agent: AgentLike, task: Task, episodes: Episodes
     ) -> tuple[Recording, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The same for episodes whose observations do not depend on the answers: one pass, with gradients."""
         inputs = agent.tensor(episodes.observations)

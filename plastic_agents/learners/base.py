@@ -13,20 +13,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import numpy.typing as npt
 import torch
 
+from plastic_agents.networks.base import Network
+from plastic_agents.seeding import Streams
 from plastic_envs.arguments import Range, check_fields
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task, scalars
 
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
-    from plastic_agents.networks.base import Network
-from plastic_agents.seeding import Streams
-
 __all__ = [
+    "AgentLike",
     "Callback",
     "CallbackLike",
     "Callbacks",
@@ -78,17 +77,40 @@ class LearnerConfig:
         check_fields(self)
 
 
+class AgentLike(Protocol):
+    """What a learner needs of the agent whose network it trains; see `plastic_agents.NetworkAgent`."""
+
+    name: str
+    network: Network[Any]
+    learner: Learner[Any]
+    device: torch.device
+
+    def respond(
+        self, task: Task, episodes: Episodes, generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, npt.NDArray[Any]]:
+        """Play episodes from fresh memory: the network's outputs (T, B, K) and the actions (T, B, ...)."""
+
+    def choose(self, outputs: torch.Tensor, noise: torch.Tensor, deterministic: bool) -> npt.NDArray[Any]:
+        """Actions (B, ...) of outputs (B, K), with the help of Gumbel noise (B, K)."""
+
+    def tensor(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """The array on the agent's device; floats in the type of the network's parameters."""
+
+    def resets(self, episodes: Episodes) -> torch.Tensor | None:
+        """The episodes' resets (T, B) on the agent's device; None if there are none."""
+
+
 class Callback(Protocol):
     """Hooks that a learner calls while it learns; either may be missing (see `as_callback`)."""
 
-    def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
+    def on_evaluation(self, agent: Any, update: int, row: dict[str, float]) -> None:
         """After an evaluation on the validation split; comes before `on_update` of the same update."""
 
-    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
+    def on_update(self, agent: Any, update: int, row: dict[str, float]) -> bool | None:
         """After update number `update` (from 1), when all that belongs to it is done.
 
         Args:
-            agent: Who learns; its `training_state()` is complete.
+            agent: The `NetworkAgent` that learns; its `training_state()` is complete.
             update: Number of the update.
             row: Figures by tag; empty between log rows.
 
@@ -108,12 +130,12 @@ class Callbacks:
         self._on_update = [_hook(c, "on_update") for c in callbacks]
         self._on_evaluation = [_hook(c, "on_evaluation") for c in callbacks]
 
-    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> bool | None:
+    def on_update(self, agent: AgentLike, update: int, row: dict[str, float]) -> bool | None:
         """Call all, then return False if any did."""
         answers = [hook(agent, update, row) for hook in self._on_update if hook is not None]
         return False if any(answer is False for answer in answers) else None
 
-    def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
+    def on_evaluation(self, agent: AgentLike, update: int, row: dict[str, float]) -> None:
         """Call all."""
         for hook in self._on_evaluation:
             if hook is not None:
@@ -175,6 +197,7 @@ class Learner(ABC, Generic[ConfigT]):
         seed: Fixes all data and random starts.
 
     Attributes:
+        task: What the agent plays from now on; a learner that goes from task to task puts the latest here.
         update: Updates done.
         env_steps: Environment steps in them.
         cpu_seconds: CPU seconds of training and validation, all threads together.
@@ -197,7 +220,7 @@ class Learner(ABC, Generic[ConfigT]):
     """Whether a policy to draw from is learned, so that agents play by drawing and not by the best action."""
 
     def __init__(self, config: ConfigT, task: Task, seed: int) -> None:
-        self.config, self.streams = config, Streams(seed)
+        self.config, self.streams, self.task = config, Streams(seed), task
         self.train_task, self.validation_task = task.with_split("train"), task.with_split("validation")
         self.test_task = task.with_split("test")
         self.update = 0
@@ -214,7 +237,7 @@ class Learner(ABC, Generic[ConfigT]):
 
     def learn(
         self,
-        agent: NetworkAgent,
+        agent: AgentLike,
         until: int,
         callback: CallbackLike = None,
         *,
@@ -286,7 +309,7 @@ class Learner(ABC, Generic[ConfigT]):
         length = self.span.end - self.span.start
         return min((self._reached() - self.span.start) / length, 1.0) if length > 0 else 0.0
 
-    def _take_up(self, agent: NetworkAgent) -> bool:
+    def _take_up(self, agent: AgentLike) -> bool:
         """Put the last weights back in place of the best; tells whether the search for the best is fresh."""
         last, self._last_weights = self._last_weights, None
         if last is not None and self.best_weights is not None:
@@ -302,11 +325,11 @@ class Learner(ABC, Generic[ConfigT]):
     def complete(cls, network: Network[Any]) -> None:
         """Give a fresh network what this learner needs beside the network's own parts. Default: nothing."""
 
-    def prepare(self, agent: NetworkAgent) -> None:
+    def prepare(self, agent: AgentLike) -> None:
         """Make ready to train (an optimiser for the network as it is now). Default: nothing."""
 
     @abstractmethod
-    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+    def train_step(self, agent: AgentLike, log: bool) -> dict[str, float]:
         """Make update number `self.update` (from 0) and count its steps in `env_steps`.
 
         Args:
@@ -318,7 +341,7 @@ class Learner(ABC, Generic[ConfigT]):
         """
 
     def validation_cost(
-        self, agent: NetworkAgent, episodes: Episodes, outputs: torch.Tensor, score: float
+        self, agent: AgentLike, episodes: Episodes, outputs: torch.Tensor, score: float
     ) -> float:
         """What the best network has least of. Default: the negative validation score."""
         return -score
@@ -347,7 +370,7 @@ class Learner(ABC, Generic[ConfigT]):
 
     # ---- shared ---------------------------------------------------------------------------------
 
-    def _validate(self, agent: NetworkAgent, hooks: Callbacks) -> None:
+    def _validate(self, agent: AgentLike, hooks: Callbacks) -> None:
         """Score the network on the validation split; remember its weights if it is the best so far."""
         if not self.validates:
             return

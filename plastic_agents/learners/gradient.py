@@ -10,17 +10,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 
-from plastic_agents.learners.base import Count, Factor, Interval, Learner, LearnerConfig, Rate
+from plastic_agents.learners.base import AgentLike, Count, Factor, Interval, Learner, LearnerConfig, Rate
 from plastic_agents.learners.partial import PartialTraining
 from plastic_envs.arguments import Range, Share
 from plastic_envs.task import Task
-
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
 
 __all__ = ["GradientConfig", "GradientLearner", "Plateau"]
 
@@ -148,14 +145,14 @@ class GradientLearner(Learner[GradientConfigT]):
             self.done = enough and self.update >= self.config.stop_after
 
     @abstractmethod
-    def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, agent: AgentLike, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of update number `self.update`, ready for `backward`, and figures if `log`."""
 
-    def parameters(self, agent: NetworkAgent) -> list[torch.nn.Parameter]:
+    def parameters(self, agent: AgentLike) -> list[torch.nn.Parameter]:
         """What is trained. Default: all of the network, but for what is marked as fixed."""
         return [p for p in agent.network.parameters() if p.requires_grad]
 
-    def prepare(self, agent: NetworkAgent) -> None:
+    def prepare(self, agent: AgentLike) -> None:
         """Make the optimiser, with its moments where learning goes on, and fix what is not trained."""
         config = self.config
         if config.trained:
@@ -173,7 +170,7 @@ class GradientLearner(Learner[GradientConfigT]):
             self._optimizer.load_state_dict(moments)
         self._optimizer_state = None
 
-    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+    def train_step(self, agent: AgentLike, log: bool) -> dict[str, float]:
         """One Adam step."""
         rate = self.rate()
         for group in self._optimizer.param_groups:

@@ -7,22 +7,28 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from plastic_agents.analysis.subspaces import Moments, moved_readout, subspaces
-from plastic_agents.learners.base import BatchSize, Count, Factor, Interval, Learner, LearnerConfig, Rate
+from plastic_agents.learners.base import (
+    AgentLike,
+    BatchSize,
+    Count,
+    Factor,
+    Interval,
+    Learner,
+    LearnerConfig,
+    Rate,
+)
 from plastic_agents.learners.trial_engines import CompiledEngine, StepSettings, Trial, TrialEngine, engine_for
 from plastic_agents.networks.leaky_softplus.rule import Costs, FloatArray
-from plastic_agents.seeding import Streams
+from plastic_agents.seeding import Streams, layout_generator
 from plastic_envs.arguments import Positive, Range
 from plastic_envs.task import Task
-
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
 
 __all__ = [
     "Attempt",
@@ -265,7 +271,7 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
 
     # ---- learning -------------------------------------------------------------------------------
 
-    def prepare(self, agent: NetworkAgent) -> None:
+    def prepare(self, agent: AgentLike) -> None:
         """Make the engine, with its weights to the last bit where learning goes on."""
         engine = engine_for(agent.network, self.config.settings(agent.network.num_features))
         if self.config.perturbation != "none" and not isinstance(engine, CompiledEngine):
@@ -286,9 +292,9 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         engine = old or engine
         self._flat, self._engine = None, engine
         engine.rate_target = self._rate_target
-        agent.task = self.problem(max(0, self.update - (self._attempt is None)))
+        self.task = self.problem(max(0, self.update - (self._attempt is None)))
 
-    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+    def train_step(self, agent: AgentLike, log: bool) -> dict[str, float]:
         """Learn one problem."""
         assert self._engine is not None
         engine, config = self._engine, self.config
@@ -300,11 +306,11 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
             noise = self.streams.numpy(Streams.TRAINING_START, self.update)
             self._attempt = Attempt(engine, task, data, noise, config)
         attempt, earlier = self._attempt, self._attempt.num_trials
-        steps = task.sample(np.random.default_rng(0), 1).num_steps  # of a trial
+        steps = task.sample(layout_generator(), 1).num_steps  # of a trial
         left = self.span.end - self.env_steps
         outcome = attempt.go_on(-(-left // steps) if self.span.in_steps else None)
         self.env_steps += (attempt.num_trials - earlier) * steps
-        agent.task, self.interrupted = task, outcome is None
+        self.task, self.interrupted = task, outcome is None
         if outcome is None:
             engine.write()
             return {}
@@ -406,7 +412,7 @@ def _rounded(flat: FloatArray) -> npt.NDArray[np.float32]:
 
 def one_trial_each(task: Task) -> list[npt.NDArray[np.float32]]:
     """Observations (T, O) of one trial per image of a problem, in the order of the images."""
-    rng = np.random.default_rng(0)
+    rng = layout_generator()
     found: dict[int, npt.NDArray[np.float32]] = {}
     while True:
         episodes = task.sample(rng, _TRIALS_AT_ONCE)

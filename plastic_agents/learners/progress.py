@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tqdm.auto import tqdm
 
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
+from plastic_agents.learners.base import AgentLike
 
 __all__ = ["ProgressBar"]
 
@@ -36,14 +33,14 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def on_update(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
+    def on_update(self, agent: AgentLike, update: int, row: dict[str, float]) -> None:
         """Move the bar."""
         if "train/score" in row:
             self._shown["train"] = f"{row['train/score']:.3f}"
             self._bar.set_postfix(self._shown, refresh=False)
         self._bar.update((agent.learner.env_steps if self._in_steps else update) - self._bar.n)
 
-    def on_evaluation(self, agent: NetworkAgent, update: int, row: dict[str, float]) -> None:
+    def on_evaluation(self, agent: AgentLike, update: int, row: dict[str, float]) -> None:
         """Show the score."""
         self._shown["validation"] = f"{row['eval/score']:.3f}"
         self._bar.set_postfix(self._shown)

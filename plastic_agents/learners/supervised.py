@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from plastic_agents.learners.base import Factor
+from plastic_agents.learners.base import AgentLike, Factor
 from plastic_agents.learners.gradient import GradientConfig, GradientLearner
 from plastic_agents.seeding import Streams
 from plastic_envs.actions import clip_actions
 from plastic_envs.arguments import Share
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
-
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
 
 __all__ = ["SupervisedConfig", "SupervisedLearner", "supervised_loss"]
 
@@ -164,11 +161,11 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         self._parts = list(state["parts"])
         self.shares = None if state["shares"] is None else tuple(state["shares"])
 
-    def loss(self, agent: NetworkAgent, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, agent: AgentLike, log: bool) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss on a batch of fresh episodes."""
         episodes = self.training_episodes()
         if self.train_task.closed_loop:
-            agent.act_on(episodes, self.train_task, self.streams.torch(Streams.BEHAVIOUR, self.update))
+            agent.respond(self.train_task, episodes, self.streams.torch(Streams.BEHAVIOUR, self.update))
         self.env_steps += int(episodes.lengths.sum())
         start = agent.network.initial_state(
             episodes.batch_size, self.streams.torch(Streams.TRAINING_START, self.update)
@@ -191,14 +188,12 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         return loss, row
 
     def validation_cost(
-        self, agent: NetworkAgent, episodes: Episodes, outputs: torch.Tensor, score: float
+        self, agent: AgentLike, episodes: Episodes, outputs: torch.Tensor, score: float
     ) -> float:
         """The loss on the validation split, without penalties."""
         return self._cost(agent, self.validation_task, episodes, outputs).item()
 
-    def _cost(
-        self, agent: NetworkAgent, task: Task, episodes: Episodes, outputs: torch.Tensor
-    ) -> torch.Tensor:
+    def _cost(self, agent: AgentLike, task: Task, episodes: Episodes, outputs: torch.Tensor) -> torch.Tensor:
         return supervised_loss(
             outputs,
             agent.tensor(episodes.targets),

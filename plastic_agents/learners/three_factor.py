@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from plastic_agents.learners.base import BatchSize, Count, Factor, Interval, Learner, LearnerConfig
+from plastic_agents.learners.base import AgentLike, BatchSize, Count, Factor, Interval, Learner, LearnerConfig
+from plastic_agents.networks.three_factor.constants import RULES, Constants
 from plastic_agents.networks.three_factor.network import START_RATE, NoisyRates, rate_step
-from plastic_agents.networks.three_factor.rule import RULES, Constants, run_trial
+from plastic_agents.networks.three_factor.rule import run_trial
 from plastic_agents.seeding import Streams
 from plastic_envs.arguments import Range, Words
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
-
-if TYPE_CHECKING:
-    from plastic_agents.agent import NetworkAgent
 
 __all__ = ["ThreeFactorConfig", "ThreeFactorLearner"]
 
@@ -116,7 +114,7 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
             )
         self._expected: torch.Tensor | None = None  # (T,) reward at each step of an episode
 
-    def prepare(self, agent: NetworkAgent) -> None:
+    def prepare(self, agent: AgentLike) -> None:
         """Check that the network is one with noise in it."""
         if not isinstance(agent.network, NoisyRates):
             raise ValueError(
@@ -129,7 +127,7 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
                 "Euler step; take substeps=1 and choose the task's dt."
             )
 
-    def train_step(self, agent: NetworkAgent, log: bool) -> dict[str, float]:
+    def train_step(self, agent: AgentLike, log: bool) -> dict[str, float]:
         """Live through a batch of episodes."""
         assert isinstance(agent.network, NoisyRates)
         episodes = self.training_episodes()

@@ -22,6 +22,7 @@ from plastic_agents.networks.leaky_softplus.rule import (
     simulate,
     views,
 )
+from plastic_agents.seeding import torch_of
 
 __all__ = ["AutogradEngine", "CompiledEngine", "StepSettings", "Trial", "TrialEngine", "engine_for"]
 
@@ -177,7 +178,7 @@ class AutogradEngine(TrialEngine):
         """See `TrialEngine.loss_and_gradient`."""
         self.write()
         place = self._parameters[0][1].device
-        start = self.network.initial_state(1, torch.Generator().manual_seed(int(noise.integers(2**62))))
+        start = self.network.initial_state(1, torch_of(noise))
         inputs = torch.as_tensor(trial.inputs[:, None], device=place, dtype=self._parameters[0][1].dtype)
         outputs, _ = self.network(inputs, start)
         loss = supervised_loss(

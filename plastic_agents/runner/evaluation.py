@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from plastic_agents.agent import Agent
+from plastic_agents.seeding import named_generator, torch_generator
 from plastic_envs.episodes import Episodes
 from plastic_envs.task import Task
 
 # Numbers of a sampled episode's score that a 95 % interval of its mean spans to either side.
 _Z_95 = 1.96
-
-
-def named_generator(seed: int, name: str) -> np.random.Generator:
-    """A generator for one seed and purpose; a new purpose changes no other generator's numbers."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),)))
-
-
-def torch_generator(seed: int, name: str) -> torch.Generator:
-    """The same for torch (random starts of fast weights, ties)."""
-    return torch.Generator().manual_seed(int(named_generator(seed, name).integers(2**62)))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from gymnasium import spaces
 
 import plastic_agents
 from plastic_agents.learners.three_factor import ThreeFactorConfig
+from plastic_agents.networks.three_factor.constants import RULES, Constants
 from plastic_agents.networks.three_factor.network import NoisyRates
 from plastic_agents.networks.three_factor.rule import (
-    RULES,
-    Constants,
     Weights,
     initial_weights,
     rate_curve,

@@ -20,11 +20,12 @@ import plastic_agents
 import plastic_envs
 from plastic_agents.learners.base import as_callback
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.evaluation import evaluate, named_generator, normalised
+from plastic_agents.runner.evaluation import evaluate, normalised
 from plastic_agents.runner.history import read_arrays
 from plastic_agents.runner.run import Stopped, main, run
 from plastic_agents.runner.rundir import RunDirectory
 from plastic_agents.runner.task_reports import EXPERIMENTS, experiment_of, graph_walk, graphs
+from plastic_agents.seeding import named_generator
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = (

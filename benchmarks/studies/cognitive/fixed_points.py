@@ -27,7 +27,7 @@ from plastic_agents.analysis.fixed_points import (
 )
 from plastic_agents.networks.mpn.network import MPN
 from plastic_agents.networks.mpn.rule import step
-from plastic_agents.runner.evaluation import named_generator
+from plastic_agents.seeding import named_generator
 from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.cognitive.tasks import EPOCHS
 from plastic_envs.episodes import Episodes

@@ -38,7 +38,7 @@ from plastic_agents.analysis.lesions import (
 from plastic_agents.analysis.statistics import Line
 from plastic_agents.analysis.task_variance import normalised_variance
 from plastic_agents.networks.mpn.network import MPN
-from plastic_agents.runner.evaluation import named_generator
+from plastic_agents.seeding import named_generator
 from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.episodes import Episodes
 

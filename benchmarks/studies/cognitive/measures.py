@@ -26,7 +26,7 @@ from plastic_agents.analysis.statistics import Line
 from plastic_agents.analysis.subspaces import cross_variance, principal_basis, state_dimension
 from plastic_agents.networks.base import Network
 from plastic_agents.networks.mpn.network import MPN
-from plastic_agents.runner.evaluation import named_generator
+from plastic_agents.seeding import named_generator
 from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.cognitive.tasks import EPOCHS, TASKS
 from plastic_envs.episodes import Episodes

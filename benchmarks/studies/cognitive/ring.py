@@ -20,9 +20,9 @@ from benchmarks.studies.cognitive.rows import accuracy_rows
 from benchmarks.studies.rows import rows_of
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study
 from plastic_agents.agent import Agent
-from plastic_agents.runner.evaluation import named_generator
 from plastic_agents.runner.figures import COLOURS, GREY, styled
 from plastic_agents.runner.results import Results
+from plastic_agents.seeding import named_generator
 from plastic_envs.cognitive.battery import CognitiveBattery
 
 _UPDATES = 50_000

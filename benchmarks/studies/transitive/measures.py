@@ -23,7 +23,7 @@ from plastic_agents.analysis.playing import Passage, passages
 from plastic_agents.analysis.statistics import LinearDecoding, RunningMoments, pearson
 from plastic_agents.analysis.transitive import Choices, choices_of, distance_curve, pair_tables
 from plastic_agents.networks.neuromodulated.network import Neuromodulated
-from plastic_agents.runner.evaluation import named_generator, torch_generator
+from plastic_agents.seeding import named_generator, torch_generator
 from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
 from plastic_envs.transitive.task import TransitiveInference
 

@@ -19,7 +19,7 @@ from plastic_agents.analysis.recoding import cosines, fit_recoding, pair_by_item
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.transitive import choices_of
 from plastic_agents.networks.neuromodulated.network import Neuromodulated
-from plastic_agents.runner.evaluation import torch_generator
+from plastic_agents.seeding import torch_generator
 from plastic_envs.transitive.schedules import FEEDBACK, RESPONSE
 
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from plastic_agents.networks.base import Network, in_stretches
 from plastic_agents.networks.leaky_softplus.rule import Dynamics, Weights, leaky_softplus, views
+from plastic_agents.seeding import noise_keys, noise_streams
 from plastic_envs.arguments import Range, Size, checked
-from plastic_envs.streams import RowStreams
 
 _STEPS_AT_ONCE = 64  # whose noise is drawn together, to bound memory
 
@@ -97,16 +97,11 @@ class LeakySoftplus(Network[LeakySoftplusState]):
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> LeakySoftplusState:
         """The learned start; each row draws the name of its noise."""
-        generator = generator or torch.Generator().manual_seed(0)
-        source = generator.device
-        keys = torch.cat(
-            [torch.randint(2**62, (1,), generator=generator, device=source) for _ in range(batch_size)]
-        )
         rates = self.start.clamp(min=0.0).expand(batch_size, -1)
         return LeakySoftplusState(
             rates,
             torch.zeros_like(rates),
-            keys.to(rates.device),
+            noise_keys(batch_size, generator).to(rates.device),
             torch.zeros(batch_size, dtype=torch.int64, device=rates.device),
         )
 
@@ -133,12 +128,12 @@ class LeakySoftplus(Network[LeakySoftplusState]):
 
     def _noise(self, state: LeakySoftplusState, steps: int) -> torch.Tensor:
         """The noise (eta) of the steps that follow a state, (T, B, N)."""
-        keys = state.noise_key.cpu().numpy().astype(np.uint64)
+        keys = state.noise_key.cpu().numpy()
         number = state.step.cpu().numpy() + np.arange(steps)[:, None]  # (T, B)
         xi = np.empty((*number.shape, self.num_features), dtype=np.float32)
         for first in range(0, steps, _STEPS_AT_ONCE):
             some = number[first : first + _STEPS_AT_ONCE]
-            streams = RowStreams(np.broadcast_to(keys, some.shape).ravel()).spawn(some.ravel())
+            streams = noise_streams(keys, some)
             xi[first : first + _STEPS_AT_ONCE] = streams.normal(self.num_features).reshape(*some.shape, -1)
         eta = (
             torch.as_tensor(xi, dtype=state.noise.dtype, device=state.noise.device)

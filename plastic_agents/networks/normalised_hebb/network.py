@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from plastic_agents.networks.base import Network, published_decoder
 from plastic_agents.networks.normalised_hebb.rule import EPS, normalised_hebbian
+from plastic_agents.seeding import start_generator
 from plastic_envs.arguments import Range, Size, checked
 
 
@@ -111,7 +112,7 @@ class PublishedPlastic(Network[PublishedState]):
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> PublishedState:
         """Normal rows divided by (their norm + 1e-8); see `Network.initial_state` for the generator."""
         parameter = self.encode_cue.weight
-        generator = torch.Generator().manual_seed(0) if generator is None else generator
+        generator = start_generator() if generator is None else generator
         shape = (batch_size, self.num_features, self.num_features)
         weights = torch.empty(shape, dtype=parameter.dtype, device=generator.device)
         weights.normal_(generator=generator)

@@ -9,13 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from plastic_agents.networks.compiling import compiled
-from plastic_agents.networks.three_factor.rule import Constants
-
-FloatArray = npt.NDArray[np.float64]
-_FROZEN, _COACTIVATION, _NOISE = 0, 1, 2
+from plastic_agents.networks.three_factor.constants import COACTIVATION, NOISE, Constants, FloatArray
 
 
 @compiled
@@ -173,12 +169,12 @@ def local_trial(
         step = on * learning * reward
         keep_W, keep_U = 1.0 - on * learning * c.decay_recurrent, 1.0 - on * learning * c.decay_input
         keep_b = 1.0 - on * learning * c.decay_bias
-        if c.eligibility == _COACTIVATION:
+        if c.eligibility == COACTIVATION:
             share, whole = c.mean_rate, 1.0 / (1.0 - old_share)
             _renew_means(W, mean_W, r, r, share, whole, step, keep_W)
             _renew_means(U, mean_U, r, presynaptic[t], share, whole, step, keep_U)
             _renew_means(column, mean_b, r, one, share, whole, step, keep_b)
-        elif c.eligibility == _NOISE:
+        elif c.eligibility == NOISE:
             for i in range(units):
                 kick[i] = scale * noise[t, i]
             _renew_traces(W, mean_W, kick, before, fade, step, keep_W)

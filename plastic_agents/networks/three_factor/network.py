@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from plastic_agents.networks.base import Network, in_stretches
-from plastic_agents.networks.three_factor.rule import Constants, Weights, initial_weights, run_trial
+from plastic_agents.networks.three_factor.constants import Constants
+from plastic_agents.networks.three_factor.rule import Weights, initial_weights, run_trial
+from plastic_agents.seeding import noise_keys, noise_streams, numpy_of_global
 from plastic_envs.arguments import Positive, Range, Size, checked
-from plastic_envs.streams import RowStreams
 
 _STEPS_AT_ONCE = 4096  # whose noise is held in memory
 START_RATE = 0.1
@@ -105,10 +106,7 @@ class NoisyRates(Network[NoisyRateState]):
         self.bias = nn.Parameter(torch.empty(num_units))
         if self.bias.is_meta:  # only its shapes are asked for
             return
-        seed = int(torch.randint(2**62, ()))
-        self.set_weights(
-            initial_weights(np.random.default_rng(seed), input_size, num_units, num_outputs, start_bias)
-        )
+        self.set_weights(initial_weights(numpy_of_global(), input_size, num_units, num_outputs, start_bias))
 
     # ---- weights --------------------------------------------------------------------------------
 
@@ -128,23 +126,18 @@ class NoisyRates(Network[NoisyRateState]):
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> NoisyRateState:
         """All rates at 0.1; each row draws the name of its noise."""
-        generator = generator or torch.Generator().manual_seed(0)
-        source, place = generator.device, self.bias.device
-        keys = torch.cat(
-            [torch.randint(2**62, (1,), generator=generator, device=source) for _ in range(batch_size)]
-        )
+        place = self.bias.device
         return NoisyRateState(
             torch.full((batch_size, self.num_features), START_RATE, dtype=torch.float64, device=place),
-            keys.to(place),
+            noise_keys(batch_size, generator).to(place),
             torch.zeros(batch_size, dtype=torch.int64, device=place),
         )
 
     def noise(self, state: NoisyRateState, steps: int) -> npt.NDArray[np.float64]:
         """Standard normal numbers (steps, substeps, B, N) of the steps that follow a state."""
-        keys = state.noise_key.cpu().numpy().astype(np.uint64)
+        keys = state.noise_key.cpu().numpy()
         number = state.step.cpu().numpy() + np.arange(steps)[:, None]  # (T, B)
-        streams = RowStreams(np.broadcast_to(keys, number.shape).ravel()).spawn(number.ravel())
-        normals = streams.normal(self.substeps, self.num_features)
+        normals = noise_streams(keys, number).normal(self.substeps, self.num_features)
         return normals.reshape(steps, len(keys), self.substeps, -1).swapaxes(1, 2)
 
     def run(

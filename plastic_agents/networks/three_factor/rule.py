@@ -21,22 +21,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-
-RULES = ("three-factor", "decoder-only", "reward-independent", "node-perturbation", "exact-gradient")
-_FROZEN, _COACTIVATION, _NOISE, _GRADIENT = range(4)
-_ELIGIBILITY = {
-    "three-factor": _COACTIVATION,
-    "decoder-only": _FROZEN,
-    "reward-independent": _COACTIVATION,
-    "node-perturbation": _NOISE,
-    "exact-gradient": _GRADIENT,
-}
+from plastic_agents.networks.three_factor.constants import FROZEN, GRADIENT, NOISE, Constants, FloatArray
+from plastic_agents.networks.three_factor.kernel import gradient_trial, local_trial
 
 
 class Weights(NamedTuple):
@@ -57,104 +47,6 @@ class Weights(NamedTuple):
     def copy(self) -> Weights:
         """Weights that share no memory with these."""
         return Weights(*(array.copy() for array in self))
-
-
-class Constants(NamedTuple):
-    """Numbers of the network and of its plasticity; times in units of the neurons' time constant.
-
-    Attributes:
-        dt: Time step.
-        sigma: Noise of the rates, per square root of a time unit.
-        alpha: Shift of the firing-rate curve.
-        beta: Scale of the firing-rate curve.
-        gamma: Steepness of the firing-rate curve.
-        least_rate: Lower clip of the rates.
-        largest_rate: Upper clip of the rates.
-        gain: 0: the output is D r, the reward minus the squared error. Above: the output is 1 / (1 +
-            exp(-gain D r)), the reward the log likelihood of the target.
-        least_probability: Such outputs are clipped to [this, 1 - this] in the reward.
-        eligibility: 0 only the decoder learns, 1 coactivation less its mean, 2 filtered noise, 3 the pathwise
-            gradient.
-        mean_rate: Share of the running means that is renewed per step, theta = 3 dt / 20.
-        trace_time: Time constant of eligibility 2.
-        window: Steps that eligibility 3 goes back over.
-        quiet_steps: Steps at the start of a trial without learning.
-        rate: eta of W, U and b.
-        decoder_rate: eta of D.
-        decay_recurrent: lambda of W.
-        decay_input: lambda of U.
-        decay_bias: lambda of b.
-        decay_decoder: lambda of D.
-        cost_l1: lambda_1 of the metabolic cost lambda_1 sum |r| + lambda_2 sum r^2 in the reward that is
-            learned from.
-        cost_l2: lambda_2.
-        baseline: 1: the reward's running mean is subtracted from it, 0: not.
-        constant_reward: Stands in for the reward in the rule, unless it is NaN.
-    """
-
-    dt: float = 0.01
-    sigma: float = 0.2
-    alpha: float = 0.0
-    beta: float = 1.0 / 30.0
-    gamma: float = 30.0
-    least_rate: float = 0.001
-    largest_rate: float = 100.0
-    gain: float = 0.0
-    least_probability: float = 1e-4
-    eligibility: int = _COACTIVATION
-    mean_rate: float = 0.0015
-    trace_time: float = 1.0
-    window: int = 1000
-    quiet_steps: int = 4000
-    rate: float = 5e-4
-    decoder_rate: float = 5e-4
-    decay_recurrent: float = 8e-4
-    decay_input: float = 4.8e-3
-    decay_bias: float = 4.8e-3
-    decay_decoder: float = 8e-4
-    cost_l1: float = 0.0
-    cost_l2: float = 0.0
-    baseline: int = 0
-    constant_reward: float = math.nan
-
-    @classmethod
-    def published(cls, objective: str, rule: str = "three-factor", dt: float = 0.01) -> Constants:
-        """The published constants.
-
-        Args:
-            objective: "squared_error" (estimation) or "log_likelihood" (classification).
-            rule: Name in `RULES`; "reward-independent" puts -0.1, a trained network's reward, in the reward's
-                place.
-            dt: Time step.
-
-        Raises:
-            ValueError: If a name is not known.
-        """
-        if rule not in RULES:
-            raise ValueError(f"rule={rule!r}: expected one of {RULES}.")
-        own: dict[str, dict[str, Any]] = {
-            "squared_error": {},
-            "log_likelihood": {
-                "gain": 100.0,
-                "rate": 1e-4,
-                "decoder_rate": 1e-6,
-                "decay_recurrent": 1.875e-3,
-                "decay_bias": 0.05,
-                "decay_input": 0.0625,
-                "decay_decoder": 1.875e-3,
-            },
-        }
-        if objective not in own:
-            raise ValueError(f"objective={objective!r}: expected one of {tuple(own)}.")
-        return cls()._replace(
-            dt=dt,
-            mean_rate=3 * dt / 20,
-            quiet_steps=round(40 / dt),
-            window=round(10 / dt),
-            eligibility=_ELIGIBILITY[rule],
-            constant_reward=-0.1 if rule == "reward-independent" else math.nan,
-            **own[objective],
-        )
 
 
 @dataclass(frozen=True)
@@ -237,14 +129,12 @@ def run_trial(
         ValueError: If shapes do not fit.
         FloatingPointError: If weights or rates grew beyond all bounds.
     """
-    from plastic_agents.networks.three_factor import kernel as kernel
-
     inputs, targets, noise, pre = _checked(weights, rates, inputs, targets, noise, rule_inputs)
     steps, records = len(inputs), len(inputs) // record_every
     trial = Trial(
         np.empty(steps), np.empty((records, targets.shape[1])), np.empty((records, len(rates))), rates.copy()
     )
-    run = kernel.gradient_trial if learn and constants.eligibility == _GRADIENT else kernel.local_trial
+    run = gradient_trial if learn and constants.eligibility == GRADIENT else local_trial
     run(
         *weights, trial.final_rates, inputs, pre, targets, noise, constants, learn, record_every,
         trial.rewards, trial.outputs, trial.rates,
@@ -302,7 +192,7 @@ def run_trial_reference(
 ) -> Trial:
     """`run_trial` in plain NumPy, one equation a line; slow. Not written for the pathwise gradient."""
     c = constants
-    if c.eligibility == _GRADIENT and learn:
+    if c.eligibility == GRADIENT and learn:
         raise ValueError(
             "the pathwise gradient has no reference here; torch's autograd through the network is one."
         )
@@ -333,7 +223,7 @@ def run_trial_reference(
             reward = c.constant_reward
         elif c.baseline:
             reward -= mean_reward / (1.0 - old_share)
-        if c.eligibility == _NOISE:
+        if c.eligibility == NOISE:
             keep = 1.0 - c.dt / c.trace_time
             mean_W = keep * mean_W + np.outer(kick, before)
             mean_U = keep * mean_U + np.outer(kick, s_rule)
@@ -349,7 +239,7 @@ def run_trial_reference(
             eligible_b = r - mean_b / seen_share
         if t + 1 <= c.quiet_steps:
             continue
-        if c.eligibility != _FROZEN:
+        if c.eligibility != FROZEN:
             W += c.dt * c.rate * (reward * eligible_W - c.decay_recurrent * W)
             U += c.dt * c.rate * (reward * eligible_U - c.decay_input * U)
             b += c.dt * c.rate * (reward * eligible_b - c.decay_bias * b)

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from plastic_agents.agent import Agent
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.evaluation import named_generator, torch_generator
 from plastic_agents.runner.figures import COLOURS, GREY, colour_of, styled
 from plastic_agents.runner.results import Results, by_agent
 from plastic_agents.runner.task_reports import plain
+from plastic_agents.seeding import named_generator, torch_generator
 from plastic_envs.cognitive.battery import CognitiveBattery
 from plastic_envs.episodes import Episodes
 from plastic_envs.naming import short_name

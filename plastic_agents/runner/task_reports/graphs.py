@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from plastic_agents.agent import Agent
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.evaluation import named_generator
 from plastic_agents.runner.figures import COLOURS, styled
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.task_reports import plain
+from plastic_agents.seeding import named_generator
 from plastic_envs.graph.walk import GraphTask
 from plastic_envs.streams import RowStreams
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from plastic_agents.agent import Agent, NetworkAgent
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.evaluation import named_generator, torch_generator
 from plastic_agents.runner.results import Results
+from plastic_agents.seeding import named_generator, torch_generator
 
 _LARGEST = 1 << 18  # entries of a matrix that is still worth a picture
 

@@ -21,10 +21,11 @@ from plastic_agents.analysis import coding
 from plastic_agents.analysis.plots import coding as coding_plots
 from plastic_agents.networks.three_factor.network import NoisyRates
 from plastic_agents.runner.config import RunConfig
-from plastic_agents.runner.evaluation import named_generator, play, torch_generator
+from plastic_agents.runner.evaluation import play
 from plastic_agents.runner.figures import COLOURS, GREY, colour_of, styled
 from plastic_agents.runner.results import Results, by_agent
 from plastic_agents.runner.task_reports import plain
+from plastic_agents.seeding import named_generator, torch_generator
 from plastic_envs.episodes import Episodes
 from plastic_envs.stimulus_coding.task import SETTLED_TIME, TILES, StimulusCoding, tuned_inputs
 
