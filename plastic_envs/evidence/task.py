@@ -12,6 +12,7 @@ from gymnasium import spaces
 from plastic_envs.arguments import Range, Seed, check_size, checked
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
+from plastic_envs.rendering import new_figure, pixels
 from plastic_envs.streams import RowStreams
 from plastic_envs.task import Task
 
@@ -165,8 +166,6 @@ class EvidenceIntegration(Task):
         self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
     ) -> npt.NDArray[np.uint8]:
         """The sequence so far as marks, and the count of each class."""
-        from plastic_envs.rendering import new_figure, pixels
-
         token = episodes.step_facts["token"][: min(step + 1, self.num_steps), row]
         figure = new_figure((6.4, 3.2), 100)
         above, below = figure.add_axes((0.12, 0.56, 0.85, 0.32)), figure.add_axes((0.12, 0.13, 0.85, 0.38))

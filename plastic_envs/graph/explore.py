@@ -12,6 +12,7 @@ from plastic_envs.arguments import Range, Seed, Words, check_size, checked
 from plastic_envs.episodes import Episodes
 from plastic_envs.graph.measures import accuracy_by_kind
 from plastic_envs.graph.moves import NEW, REVERSE, SEEN, neighbour_table
+from plastic_envs.graph.policies import ExplorerPolicy
 from plastic_envs.graph.sampling import (
     LABELLINGS,
     SPLITS,
@@ -265,6 +266,4 @@ class GraphExplore(GraphTask):
 
     def oracle_policy(self) -> Policy:
         """A table that walks to the nearest label it has not tried, and answers from both directions."""
-        from plastic_envs.graph.reference_scores import ExplorerPolicy
-
         return ExplorerPolicy(self)

@@ -14,6 +14,8 @@ from plastic_envs.arguments import Range, Seed, Share, Words, check_size, checke
 from plastic_envs.episodes import Association, Episodes, Field
 from plastic_envs.graph.measures import accuracy_by_kind
 from plastic_envs.graph.moves import NOT_ASKED, Walk, key_kinds, random_walk
+from plastic_envs.graph.policies import TablePolicy
+from plastic_envs.graph.reference_scores import reference_scores
 from plastic_envs.graph.sampling import (
     LABELLINGS,
     SPLITS,
@@ -430,8 +432,6 @@ class GraphWalk(GraphTask):
             rng: What it samples with; by default always the same numbers, so that equal episodes get equal
                 scores.
         """
-        from plastic_envs.graph.reference_scores import reference_scores
-
         if ideal_walks is None:
             assumed = self.graph_generator is None and self.walk == "uniform" and self.label_drift == 0.0
             cheap = self.num_nodes <= _IDEAL_NODES and self.mode != "acquire"
@@ -448,6 +448,4 @@ class GraphWalk(GraphTask):
 
     def oracle_policy(self) -> Policy:
         """A table of the moves seen, used in both directions, that guesses unvisited nodes first."""
-        from plastic_envs.graph.reference_scores import TablePolicy
-
         return TablePolicy(self, forgets_at_contradiction=self.label_drift == 0.0)

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from plastic_envs.arguments import Seed, Size, checked
 from plastic_envs.episodes import Episodes
 from plastic_envs.policy import Policy
+from plastic_envs.sensorimotor.policies import ImageMemory
 from plastic_envs.sensorimotor.trial import (
     GRACE,
     PUBLISHED_EPOCHS,
@@ -136,8 +137,6 @@ class SensorimotorAssociation(SensorimotorTask):
 
     def oracle_policy(self) -> Policy:
         """Knows the problem's images."""
-        from plastic_envs.sensorimotor.policies import ImageMemory
-
         return ImageMemory(self, self.images)
 
     # ---- the same task otherwise -------------------------------------------------------------------

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from plastic_envs.arguments import Range, Size, Words, check_size, checked
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
+from plastic_envs.sensorimotor.policies import ProblemSolver
 from plastic_envs.sensorimotor.trial import (
     MOST_STEPS,
     PERIODS,
@@ -261,9 +262,7 @@ class SensorimotorBlock(SensorimotorTask):
 
     def oracle_policy(self) -> Policy:
         """Remembers what it was told, and infers by exclusion."""
-        from plastic_envs.sensorimotor.policies import ProblemSolver
-
-        return ProblemSolver(self)
+        return ProblemSolver(self, self.image_norm)
 
     # ---- the same task otherwise -------------------------------------------------------------------
 

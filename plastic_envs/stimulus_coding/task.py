@@ -14,7 +14,7 @@ from gymnasium import spaces
 from plastic_envs.arguments import Range, Words, checked
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
-from plastic_envs.stimulus_coding.law import StimulusLaw, wrapped
+from plastic_envs.stimulus_coding.law import TILES, StimulusLaw, wrapped
 from plastic_envs.streams import RowStreams, episode_seeds
 from plastic_envs.task import Task
 
@@ -23,9 +23,6 @@ __all__ = ["READOUTS", "SPLITS", "TILES", "StimulusCoding", "estimate", "label",
 READOUTS = ("estimation", "classification")
 PRIOR_DRIFTS = ("published", "exact")
 SPLITS = ("train", "validation", "test")
-TILES: npt.NDArray[np.float64] = np.arange(-6, 6, dtype=np.float64) * (np.pi / 6)
-"""The angles (12,) that the inputs are tuned to: -pi is one of them, +pi is not, and 0 is exactly 0."""
-
 LEAST_PROBABILITY = 1e-4  # of a class, in the reward: an answer is clipped to [this, 1 - this]
 LARGEST_OUTPUT = 2.0  # of an estimate, on either axis
 SETTLED_TIME = 20.0  # after a change of angle, for `settled_score`

@@ -22,6 +22,7 @@ from plastic_envs.transitive.measures import (
     share_by_pair,
     transitive_closure_scores,
 )
+from plastic_envs.transitive.policies import ReasonerPolicy
 from plastic_envs.transitive.sampling import PairSampler, draw_one_hot_items, draw_random_items
 from plastic_envs.transitive.schedules import (
     FEEDBACK,
@@ -390,6 +391,4 @@ class TransitiveInference(Task):
 
     def oracle_policy(self) -> Policy:
         """An agent that remembers every answer, infers transitively, and guesses where the order is open."""
-        from plastic_envs.transitive.policies import ReasonerPolicy
-
         return ReasonerPolicy(self)
