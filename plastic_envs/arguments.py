@@ -32,11 +32,13 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 import numpy as np
 
 __all__ = [
+    "SPLITS",
     "Positive",
     "Range",
     "Seed",
     "Share",
     "Size",
+    "Split",
     "Words",
     "check_argument",
     "check_fields",
@@ -114,6 +116,12 @@ Size = Annotated[int, Range(1, 8192)]
 Share = Annotated[float, Range(0, 1)]
 """Part of a whole, or a probability."""
 
+SPLITS = ("train", "validation", "test")
+"""Sets of episodes that are kept apart."""
+
+Split = Annotated[str, Words(SPLITS)]
+"""One of them."""
+
 Positive = Annotated[float, Range(1e-30, 1e30)]
 """Number above 0 whose square 64 bits can hold."""
 
@@ -165,7 +173,7 @@ def check_fields(instance: Any) -> None:
         ValueError: On one out of range.
     """
     hints = _hints(cast(Hashable, type(instance)))
-    for each in fields(instance):
+    for each in (each for each in fields(instance) if each.init):
         value = check_argument(each.name, getattr(instance, each.name), hints[each.name])
         object.__setattr__(instance, each.name, value)
 

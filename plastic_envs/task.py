@@ -9,6 +9,8 @@ of the actions.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib
 import inspect
 import math
@@ -20,18 +22,22 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from plastic_envs.arguments import SPLITS, unknown_names
+from plastic_envs.episodes import Association, Episodes, Field
+from plastic_envs.policy import Policy
 from plastic_envs.streams import RowStreams, episode_seeds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-from plastic_envs.episodes import Association, Episodes, Field
-from plastic_envs.policy import Policy
 
 __all__ = ["Task", "rollout", "scalars"]
 
 
 class Task(ABC):
     """A generator of episodes. Subclasses set the attributes and write `generate`.
+
+    A task may be a frozen dataclass, whose fields are its arguments, or any other class: the arguments that
+    it is made with are kept, so that it can be described and made again.
 
     Attributes:
         observation_space: Space of one observation, `Box` of shape (O,), float32.
@@ -57,6 +63,8 @@ class Task(ABC):
         pictures: Where it is drawn: "module:name" of functions `<name>_frame` and `<name>_text`, both with
             arguments (task, episodes, row, step, actions). None: nowhere, unless `render_frame` and
             `render_text` are written anew.
+        split: Which episodes: "train", "validation" or "test". A task whose splits differ takes it as an
+            argument, and draws what differs from `split_streams`.
         score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
         chance: Score of an agent that knows the rules but has seen nothing; NaN where the task states none.
     """
@@ -75,16 +83,24 @@ class Task(ABC):
     pays_unweighted: bool = True
     components: tuple[str, ...] = ()
     pictures: str | None = None
+    split: str = "train"
     score_name: str = "accuracy"
     chance: float = math.nan
-    _reset_steps: npt.NDArray[np.bool_] | None = None  # (T,), once it has been asked for
     _made_with: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})  # arguments of the constructor
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Keep the arguments that the task is made with, for `describe`."""
+        """Refuse arguments that there are not, and keep the others for `describe`."""
+        takes = _parameters(cls)
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in takes.values())
+        if unknown := [name for name in kwargs if name not in takes and not takes_any]:
+            raise TypeError(f"{cls.__name__}: {unknown_names(unknown, takes)}")
         task = super().__new__(cls)
         object.__setattr__(task, "_made_with", (args, kwargs))  # a frozen dataclass may be a task
         return task
+
+    def _set(self, **values: Any) -> None:
+        """Set attributes, of a frozen dataclass too: for its `__post_init__`."""
+        vars(self).update(values)
 
     # ---- episodes -------------------------------------------------------------------------------
 
@@ -112,6 +128,15 @@ class Task(ABC):
         episodes = self.generate(RowStreams(seeds))
         episodes.seeds = seeds
         return episodes
+
+    def split_streams(self, streams: RowStreams, purpose: int = 0) -> RowStreams:
+        """Streams of the task's own split, so that one seed does not show two splits the same.
+
+        Args:
+            streams: One per episode.
+            purpose: The first of three numbers, which the splits take in turn as keys of `RowStreams.spawn`.
+        """
+        return streams.spawn(purpose + SPLITS.index(self.split))
 
     def unplayed(self, episodes: Episodes) -> Episodes:
         """The same episodes, in arrays of their own, as they were before anybody played them.
@@ -197,10 +222,13 @@ class Task(ABC):
             observations: (K, O).
             steps: (K,), number of each observation in its episode.
         """
-        if self._reset_steps is None:
-            self._reset_steps = self.sample(np.random.default_rng(0), 1).resets[:, 0]
         known = self._reset_steps
         return np.asarray(known[np.minimum(steps, len(known) - 1)] & (steps < len(known)))
+
+    @functools.cached_property
+    def _reset_steps(self) -> npt.NDArray[np.bool_]:
+        """Where the first episode has resets, (T,)."""
+        return self.sample(np.random.default_rng(0), 1).resets[:, 0]
 
     # ---- scores ---------------------------------------------------------------------------------
 
@@ -270,11 +298,16 @@ class Task(ABC):
     # ---- the same task otherwise ------------------------------------------------------------------
 
     def describe(self) -> Mapping[str, Any]:
-        """The arguments that make this task, for records (JSON types only). Default: those it was made with.
+        """The arguments that make this task, for records (JSON types only).
+
+        Default: the fields of a dataclass; of another class those that it was made with.
 
         Raises:
             ValueError: If an argument is not of a JSON type, so that no record could make the task again.
         """
+        takes = _parameters(type(self))
+        if takes.keys() <= getattr(self, "__dataclass_fields__", {}).keys():
+            return {name: self._plain(name, getattr(self, name)) for name in takes}
         args, kwargs = self._made_with
         bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
         described: dict[str, Any] = {}
@@ -295,6 +328,8 @@ class Task(ABC):
         """An argument in JSON types."""
         if isinstance(value, np.generic):
             value = value.item()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, (list, tuple)):
@@ -307,9 +342,17 @@ class Task(ABC):
             "arguments of such types that make the task."
         )
 
-    def with_split(self, split: str) -> Task:
-        """The same task on another split ("train", "validation", "test"). Default: itself."""
-        return self
+    def remake(self, **changes: Any) -> Self:
+        """The same task with some arguments changed."""
+        return type(self)(**{**self.describe(), **changes})
+
+    def with_split(self, split: str) -> Self:
+        """The same task on another split ("train", "validation", "test"); itself, if it takes no `split`."""
+        return (
+            self
+            if split == self.split or "split" not in _parameters(type(self))
+            else self.remake(split=split)
+        )
 
     def with_problem(self, number: int, seed: int | None = None) -> Task:
         """The same task on another problem, where problems outlast episodes and are numbered.
@@ -360,6 +403,14 @@ class Task(ABC):
             if candidate.name == name:
                 return candidate
         raise KeyError(f"no observation field {name!r}; this task has {[f.name for f in self.fields]}.")
+
+
+@functools.cache
+def _parameters(cls: type[Task]) -> dict[str, inspect.Parameter]:
+    """What the constructor of a task takes."""
+    takes = dict(inspect.signature(cls.__init__).parameters)
+    del takes[next(iter(takes))]  # self
+    return takes
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -14,6 +14,8 @@ from gymnasium import spaces
 from plastic_envs.arguments import unknown_names
 from plastic_envs.cognitive.angles import circular_distance, evenly_spaced
 from plastic_envs.cognitive.coding import LARGEST_NOISE, TOLERANCE
+from plastic_envs.cognitive.policies import BatteryObserver
+from plastic_envs.cognitive.render import plot_trial, trial_frame, trial_text
 from plastic_envs.cognitive.sampling import TrialSampler
 from plastic_envs.cognitive.scores import rule_right, should_fixate, trial_figures
 from plastic_envs.cognitive.settings import CognitiveSettings
@@ -153,7 +155,6 @@ class CognitiveBattery(Task):
     """
 
     periods = EPOCHS
-    pictures = "plastic_envs.cognitive.render:trial"
     info_facts = ("component", "location", "cost", "length")
     options = ("task", "timing_seed")
     pays_unweighted = False
@@ -330,9 +331,7 @@ class CognitiveBattery(Task):
 
     def oracle_policy(self) -> Policy:
         """Averages each stimulus over time and does what the task asks."""
-        from plastic_envs.cognitive.policies import BatteryObserver
-
-        return BatteryObserver(self)
+        return BatteryObserver(self.writer, self.sampler.attended)
 
     # ---- the same task otherwise -------------------------------------------------------------------
 
@@ -396,6 +395,16 @@ class CognitiveBattery(Task):
 
     # ---- pictures ----------------------------------------------------------------------------------
 
+    def render_frame(
+        self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
+    ) -> npt.NDArray[np.uint8]:
+        """A trial at a step, (500, 640, 3); what is still to come is pale."""
+        return trial_frame(self.writer, episodes, row, step, actions)
+
+    def render_text(self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> str:
+        """A trial at a step in a few lines: where, what is on, target and last action."""
+        return trial_text(self.writer, episodes, row, step, actions)
+
     def plot_trial(
         self,
         episodes: Episodes,
@@ -412,9 +421,7 @@ class CognitiveBattery(Task):
                 shown.
             path: Where to save the picture, if at all.
         """
-        from plastic_envs.cognitive.render import plot_trial
-
-        return plot_trial(self, episodes, row, outputs, path)
+        return plot_trial(self.writer, episodes, row, outputs, path)
 
 
 def _share(part: float, whole: float) -> float:

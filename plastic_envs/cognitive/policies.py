@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from plastic_envs.cognitive.angles import TWO_PI, circular_distance, nearest_direction
 from plastic_envs.cognitive.coding import LARGEST_NOISE
-
-if TYPE_CHECKING:
-    from plastic_envs.cognitive.battery import CognitiveBattery
+from plastic_envs.cognitive.writing import TrialWriter
 
 _SAME_ANGLE = (
     np.pi / 18
@@ -28,13 +26,14 @@ class BatteryObserver:
     a stimulus is on.
 
     Args:
-        task: The task.
+        writer: Of the trials that are played.
+        attended: Whether each task (C, M) looks at each modality.
     """
 
-    def __init__(self, task: CognitiveBattery) -> None:
-        settings, writer = task.settings, task.writer
+    def __init__(self, writer: TrialWriter, attended: _Floats) -> None:
+        settings, places = writer.settings, writer.places
         self._settings, self._stimuli, self._outputs = settings, writer.stimuli, writer.outputs
-        self._attended = task.sampler.attended
+        self._attended = attended
         definitions = settings.definitions
         self._rule = np.array([d.rule for d in definitions])
         self._goes_off = np.array([d.goes_off for d in definitions])
@@ -44,12 +43,9 @@ class BatteryObserver:
         self._num_stimuli = np.array([len(d.shown) for d in definitions])
         self._rules = np.array(settings.rule_strengths())
         self._threshold = settings.noise_std * LARGEST_NOISE + _LEAST_SIGNAL
-        self._fixation = task.field("fixation").start
-        self._modalities = slice(
-            task.field("modality_1").start,
-            task.field("modality_1").start + settings.num_modalities * self._stimuli.size,
-        )
-        self._rule_field = task.field("rule").slice if settings.columns else None
+        self._fixation = places["fixation"].start
+        self._modalities = writer.modalities
+        self._rule_field = places.get("rule")
         self._sums = np.zeros((0, 2, settings.num_modalities, self._stimuli.size))
         self._steps = np.zeros((0, 2))
         self._count = np.zeros(0, dtype=np.int64)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from plastic_envs.cognitive.angles import TWO_PI
 from plastic_envs.cognitive.tasks import EPOCHS
+from plastic_envs.cognitive.writing import TrialWriter
 from plastic_envs.episodes import Episodes
 from plastic_envs.rendering import new_figure, pixels
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from plastic_envs.cognitive.battery import CognitiveBattery
 
 _SIZE_INCHES, _DPI = (6.4, 5.0), 100
 _INK, _FAINT, _PAPER = "#22303c", "#c3cad1", "white"
@@ -31,7 +31,7 @@ _LEFT, _WIDTH, _TOP, _BOTTOM, _GAP = 0.17, 0.7, 0.88, 0.1, 0.016
 
 
 def plot_trial(
-    task: CognitiveBattery,
+    writer: TrialWriter,
     episodes: Episodes,
     row: int = 0,
     outputs: npt.NDArray[Any] | None = None,
@@ -40,26 +40,26 @@ def plot_trial(
     """Draw a trial: inputs, target and outputs over time, epochs shaded.
 
     Args:
-        task: The task of the episodes.
+        writer: Of the trials.
         episodes: A batch.
         row: Index of the trial.
         outputs: (T, B) choices or (T, B, outputs) of a network for the whole batch, if they are to be shown.
         path: File for the picture; None: not saved.
     """
     own = None if outputs is None else np.asarray(outputs)[: int(episodes.lengths[row]), row]
-    figure = _figure(task, episodes, row, None, own)
+    figure = _figure(writer, episodes, row, None, own)
     if path is not None:
         figure.savefig(path)
     return figure
 
 
 def trial_frame(
-    task: CognitiveBattery, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
+    writer: TrialWriter, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8]:
     """A trial at a step: later steps are pale.
 
     Args:
-        task: The task.
+        writer: Of the trials.
         episodes: The batch being played.
         row: Index of the trial.
         step: The step whose observation is shown; the trial's length, once it is over.
@@ -68,47 +68,47 @@ def trial_frame(
     Returns:
         (500, 640, 3) uint8.
     """
-    return pixels(_figure(task, episodes, row, step, np.asarray(actions)))
+    return pixels(_figure(writer, episodes, row, step, np.asarray(actions)))
 
 
 def trial_text(
-    task: CognitiveBattery, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
+    writer: TrialWriter, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> str:
     """A trial at a step in a few lines: time, inputs, target and last action.
 
     Args:
-        task: The task.
+        writer: Of the trials.
         episodes: The batch being played.
         row: Index of the trial.
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
     """
-    t = min(step, int(episodes.lengths[row]) - 1)
-    lines = [_headline(task, episodes, row, step)]
-    for field in task.fields:
-        values = episodes.observations[t, row, field.slice]
+    shown = min(step, int(episodes.lengths[row]) - 1)
+    lines = [_headline(writer, episodes, row, step)]
+    for field in writer.fields:
+        values = episodes.observations[shown, row, field.slice]
         if field.size > 8:
             scale = " .:-=+*#%@"
             marks = np.clip(np.rint(values * (len(scale) - 1)), 0, len(scale) - 1).astype(int)
             lines.append(f"{field.name:>12} |{''.join(scale[m] for m in marks)}|")
         else:
             lines.append(f"{field.name:>12} " + " ".join(f"{value:+.2f}" for value in values))
-    lines.append(f"{'target':>12} {_meaning(task, episodes.targets[t, row])}")
-    last = _meaning(task, np.asarray(actions)[-1]) if len(actions) else "none"
+    lines.append(f"{'target':>12} {_meaning(writer, episodes.targets[shown, row])}")
+    last = _meaning(writer, np.asarray(actions)[-1]) if len(actions) else "none"
     lines.append(f"{'last action':>12} {last}")
     return "\n".join(lines)
 
 
-def _meaning(task: CognitiveBattery, answer: npt.NDArray[Any]) -> str:
-    """An answer in words."""
-    fixates, response = task.writer.outputs.read(answer)
+def _meaning(writer: TrialWriter, answer: npt.NDArray[Any]) -> str:
+    """What an answer says."""
+    fixates, response = writer.outputs.read(answer)
     if fixates:
         return "fixate"
     return f"{np.degrees(np.angle(response)) % 360.0:.0f} degrees"
 
 
-def _headline(task: CognitiveBattery, episodes: Episodes, row: int, step: int | None) -> str:
-    facts, settings = episodes.facts, task.settings
+def _headline(writer: TrialWriter, episodes: Episodes, row: int, step: int | None) -> str:
+    facts, settings = episodes.facts, writer.settings
     definition = settings.definitions[int(facts["component"][row])]
     answer = "no response"
     if not facts["withhold"][row]:
@@ -125,16 +125,16 @@ def _headline(task: CognitiveBattery, episodes: Episodes, row: int, step: int | 
 
 
 def _figure(
-    task: CognitiveBattery, episodes: Episodes, row: int, step: int | None, answers: npt.NDArray[Any] | None
+    writer: TrialWriter, episodes: Episodes, row: int, step: int | None, answers: npt.NDArray[Any] | None
 ) -> Figure:
     """The figure; `answers` (n, ...) are those of the first n steps of the trial."""
     figure = new_figure(_SIZE_INCHES, _DPI)
-    length, dt = int(episodes.lengths[row]), task.settings.step_ms
+    length, dt = int(episodes.lengths[row]), writer.settings.step_ms
     inputs = episodes.observations[:length, row]
     panels: list[tuple[str, float]] = [("fixation", 0.6)]
-    panels += [(f.name, 1.2) for f in task.fields if f.name.startswith("modality")]
-    panels += [("rule", 0.7)] if len(task.settings.columns) > 1 else []
-    is_vector = not task.writer.outputs.is_discrete
+    panels += [(f.name, 1.2) for f in writer.fields if f.name.startswith("modality")]
+    panels += [("rule", 0.7)] if len(writer.settings.columns) > 1 else []
+    is_vector = not writer.outputs.is_discrete
     panels += [("target", 1.3), ("output", 1.3)] if is_vector and answers is not None else []
     panels += [("target", 1.6)] if is_vector and answers is None else []
     panels += [("response", 2.0)] if not is_vector else []
@@ -146,17 +146,17 @@ def _figure(
         top -= height + _GAP
         _shade(axes, episodes.facts["epoch_starts"][row] * dt)
         if name == "fixation":
-            _draw_fixation(axes, task, inputs, dt)
+            _draw_fixation(axes, writer, inputs, dt)
         elif name.startswith("modality"):
-            _draw_channels(axes, task, inputs[:, task.field(name).slice], dt)
+            _draw_channels(axes, writer, inputs[:, writer.places[name]], dt)
         elif name == "rule":
-            _draw_rule(axes, task, inputs[:, task.field("rule").slice], dt)
+            _draw_rule(axes, writer, inputs[:, writer.places["rule"]], dt)
         elif name == "response":
-            _draw_choices(axes, task, episodes.targets[:length, row], answers, dt)
+            _draw_choices(axes, writer, episodes.targets[:length, row], answers, dt)
         else:
-            values = episodes.targets[:length, row] if name == "target" else answers
-            assert values is not None
-            _draw_outputs(axes, task, values, dt)
+            shown = episodes.targets[:length, row] if name == "target" else answers
+            assert shown is not None
+            _draw_outputs(axes, writer, shown, dt)
         figure.text(
             0.01, top + _GAP + height / 2, name.replace("_", " "), va="center", fontsize=8, color=_INK
         )
@@ -171,7 +171,7 @@ def _figure(
             axes.set_xticklabels([])
     axes.set_xlabel("time in the trial (ms)", fontsize=8)
     figure.text(
-        0.5, 0.965, _headline(task, episodes, row, step), ha="center", va="center", fontsize=9, color=_INK
+        0.5, 0.965, _headline(writer, episodes, row, step), ha="center", va="center", fontsize=9, color=_INK
     )
     _name_epochs(figure, episodes.facts["epoch_starts"][row], length)
     return figure
@@ -223,17 +223,17 @@ def _heat(axes: Axes, values: npt.NDArray[Any], dt: float, highest: float) -> No
     axes.set(ylim=(0, 360), yticks=(0, 180, 360))
 
 
-def _draw_fixation(axes: Axes, task: CognitiveBattery, inputs: npt.NDArray[Any], dt: float) -> None:
-    _stairs(axes, inputs[:, task.field("fixation").start], dt, color=_INK, linewidth=1.4, label="on")
-    if task.settings.fixate_off:
-        off = inputs[:, task.field("fixation_off").start]
+def _draw_fixation(axes: Axes, writer: TrialWriter, inputs: npt.NDArray[Any], dt: float) -> None:
+    _stairs(axes, inputs[:, writer.places["fixation"].start], dt, color=_INK, linewidth=1.4, label="on")
+    if writer.settings.fixate_off:
+        off = inputs[:, writer.places["fixation_off"].start]
         _stairs(axes, off, dt, color=_LINES[1], linewidth=1.2, linestyle="--", label="off")
         _legend(axes)
     axes.set(ylim=(-0.2, 1.3), yticks=(0, 1))
 
 
-def _draw_channels(axes: Axes, task: CognitiveBattery, values: npt.NDArray[Any], dt: float) -> None:
-    kind = task.writer.stimuli.kind
+def _draw_channels(axes: Axes, writer: TrialWriter, values: npt.NDArray[Any], dt: float) -> None:
+    kind = writer.stimuli.kind
     if kind == "ring":
         _heat(axes, values, dt, _STRONGEST)
         return
@@ -244,7 +244,7 @@ def _draw_channels(axes: Axes, task: CognitiveBattery, values: npt.NDArray[Any],
     _legend(axes)
 
 
-def _draw_rule(axes: Axes, task: CognitiveBattery, values: npt.NDArray[Any], dt: float) -> None:
+def _draw_rule(axes: Axes, writer: TrialWriter, values: npt.NDArray[Any], dt: float) -> None:
     """Rule inputs (n, rules), of which those that are on are named."""
     axes.imshow(
         np.ma.masked_inside(values.T, -_WEAKEST, _WEAKEST), origin="upper", aspect="auto", cmap="RdBu_r",
@@ -252,12 +252,12 @@ def _draw_rule(axes: Axes, task: CognitiveBattery, values: npt.NDArray[Any], dt:
         extent=(0, len(values) * dt, values.shape[1] - 0.5, -0.5),
     )  # fmt: skip
     on = np.flatnonzero(np.abs(values).max(0) > 0.3)
-    axes.set_yticks(on, [task.settings.columns[rule] for rule in on])
+    axes.set_yticks(on, [writer.settings.columns[rule] for rule in on])
 
 
-def _draw_outputs(axes: Axes, task: CognitiveBattery, values: npt.NDArray[Any], dt: float) -> None:
+def _draw_outputs(axes: Axes, writer: TrialWriter, values: npt.NDArray[Any], dt: float) -> None:
     """Vector targets or outputs (n, outputs)."""
-    if task.writer.outputs.is_ring:
+    if writer.outputs.is_ring:
         if len(values):
             _heat(axes, values[:, 1:], dt, 1.0)
             _stairs(axes, 360 * values[:, 0], dt, color=_LINES[0], linewidth=1.4, zorder=3, label="fixation")
@@ -272,10 +272,10 @@ def _draw_outputs(axes: Axes, task: CognitiveBattery, values: npt.NDArray[Any], 
 
 
 def _draw_choices(
-    axes: Axes, task: CognitiveBattery, targets: npt.NDArray[Any], answers: npt.NDArray[Any] | None, dt: float
+    axes: Axes, writer: TrialWriter, targets: npt.NDArray[Any], answers: npt.NDArray[Any] | None, dt: float
 ) -> None:
     """Discrete targets and choices: a direction in degrees, and fixation below."""
-    directions = task.settings.directions
+    directions = writer.settings.directions
     fixation = -60.0
 
     def height(choices: npt.NDArray[Any]) -> npt.NDArray[Any]:

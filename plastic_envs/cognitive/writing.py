@@ -36,6 +36,8 @@ class TrialWriter:
         stimuli: The code of a modality.
         outputs: The code of responses.
         fields: The parts of the observation.
+        places: Where each of them lies, by name.
+        modalities: Where all modalities lie, one after another.
     """
 
     def __init__(self, settings: CognitiveSettings) -> None:
@@ -43,10 +45,10 @@ class TrialWriter:
         self.stimuli = StimulusCode(settings.code or "", settings.directions, settings.snaps)
         self.outputs = OutputCode(settings)
         self.fields = observation_fields(settings, self.stimuli.size)
-        at = {field.name: field.slice for field in self.fields}
+        self.places = at = {field.name: field.slice for field in self.fields}
         self._fixation, self._rule = at["fixation"].start, at.get("rule")
         self._fixation_off = at["fixation_off"].start if "fixation_off" in at else None
-        self._modalities = slice(at["modality_1"].start, at[f"modality_{settings.num_modalities}"].stop)
+        self.modalities = slice(at["modality_1"].start, at[f"modality_{settings.num_modalities}"].stop)
         self._size = self.fields[-1].start + self.fields[-1].size
         self._rules = np.array(settings.rule_strengths(), dtype=np.float32)
         tasks = settings.definitions
@@ -121,7 +123,7 @@ class TrialWriter:
             inputs[:, :_PAD, self._rule] = self._rules[c, None]
         codes = self.stimuli.encode(trials.theta)[:, :, None] * trials.strengths[..., None]  # (B, K, M, size)
         codes = codes.reshape(batch, trials.theta.shape[1], -1)
-        inputs[:, :_PAD, self._modalities] = (self._visible[c] @ codes)[:, _EPOCH_OF]
+        inputs[:, :_PAD, self.modalities] = (self._visible[c] @ codes)[:, _EPOCH_OF]
         return inputs
 
     def _cut_rule(self, observations: npt.NDArray[np.float32], trials: Trials) -> None:

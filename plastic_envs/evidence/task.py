@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range, Seed, check_size, checked
+from plastic_envs.arguments import Range, Seed, check_fields, check_size
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
+from plastic_envs.rendering import new_figure, pixels
 from plastic_envs.streams import RowStreams
 from plastic_envs.task import Task
 
@@ -22,6 +25,7 @@ _COUNTS, _ORDER = 0, 1  # purposes of an episode's random streams
 _MOST_TABLE = 2_000_000  # ways to fill a sequence that are listed
 
 
+@dataclass(frozen=True)
 class EvidenceIntegration(Task):
     """Tell which class of evidence was the most frequent in a sequence.
 
@@ -67,35 +71,38 @@ class EvidenceIntegration(Task):
     periods = ("evidence", "delay", "end")
     info_facts = ("token",)
 
-    @checked
-    def __init__(
-        self,
-        num_classes: Annotated[int, Range(2, 3)] = 3,
-        num_tokens: Annotated[int, Range(2, 500)] = 20,
-        num_delay: Annotated[int, Range(0, 100_000)] = 0,
-        token_size: Annotated[int, Range(8, 8192)] = 50,
-        token_seed: Seed = 0,
-    ) -> None:
+    num_classes: Annotated[int, Range(2, 3)] = 3
+    num_tokens: Annotated[int, Range(2, 500)] = 20
+    num_delay: Annotated[int, Range(0, 100_000)] = 0
+    token_size: Annotated[int, Range(8, 8192)] = 50
+    token_seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
         check_size(
-            (num_tokens + num_delay) * (token_size + 10) * 4, num_tokens=num_tokens, num_delay=num_delay,
-            token_size=token_size,
+            self.num_steps * (self.token_size + 10) * 4, num_tokens=self.num_tokens, num_delay=self.num_delay,
+            token_size=self.token_size,
         )  # fmt: skip
-        self.num_classes, self.num_tokens, self.num_delay = num_classes, num_tokens, num_delay
-        self.token_size, self.token_seed = token_size, token_seed
-        self.num_steps = num_tokens + num_delay
-        self.tokens = self._draw_tokens()
-        self._count_table = _untied_counts(num_classes, num_tokens - 1)
-        self.fields = (Field("token", 0, token_size),)
-        self.observation_space = spaces.Box(0.0, float(self.tokens.max()), (token_size,), np.float32)
-        self.action_space = spaces.Discrete(num_classes)
-        self.chance = 1.0 / num_classes
+        _ = self._count_table  # refuses sequences that there are too many of
+        self._set(
+            fields=(Field("token", 0, self.token_size),),
+            observation_space=spaces.Box(0.0, float(self.tokens.max()), (self.token_size,), np.float32),
+            action_space=spaces.Discrete(self.num_classes),
+            chance=1.0 / self.num_classes,
+        )
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of an episode."""
+        return self.num_tokens + self.num_delay
 
     @property
     def null(self) -> int:
         """Number of the null token; delay and end tokens follow it."""
         return self.num_classes
 
-    def _draw_tokens(self) -> npt.NDArray[np.float32]:
+    @cached_property
+    def tokens(self) -> npt.NDArray[np.float32]:
         """(num_classes + 3, token_size): evidence of each class, null, delay, end."""
         count = self.num_classes + 3
         seed = RowStreams(np.array([self.token_seed], dtype=np.uint64))
@@ -104,6 +111,10 @@ class EvidenceIntegration(Task):
             if len(np.unique(bits, axis=0)) == count:
                 return np.asarray(bits * (2.0 / self.token_size) ** 0.5, dtype=np.float32)
         raise AssertionError  # the loop has no end
+
+    @cached_property
+    def _count_table(self) -> npt.NDArray[np.int64]:
+        return _untied_counts(self.num_classes, self.num_tokens - 1)
 
     # ---- episodes ----------------------------------------------------------------------------------
 
@@ -154,19 +165,12 @@ class EvidenceIntegration(Task):
         """Recognises the tokens and counts."""
         return _Counter(self)
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        names = ("num_classes", "num_tokens", "num_delay", "token_size", "token_seed")
-        return {name: getattr(self, name) for name in names}
-
     # ---- pictures ----------------------------------------------------------------------------------
 
     def render_frame(
         self, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
     ) -> npt.NDArray[np.uint8]:
         """The sequence so far as marks, and the count of each class."""
-        from plastic_envs.rendering import new_figure, pixels
-
         token = episodes.step_facts["token"][: min(step + 1, self.num_steps), row]
         figure = new_figure((6.4, 3.2), 100)
         above, below = figure.add_axes((0.12, 0.56, 0.85, 0.32)), figure.add_axes((0.12, 0.13, 0.85, 0.38))

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range, Seed, Words, check_size, checked
+from plastic_envs.arguments import Range, check_size
 from plastic_envs.episodes import Episodes
 from plastic_envs.graph.measures import accuracy_by_kind
 from plastic_envs.graph.moves import NEW, REVERSE, SEEN, neighbour_table
-from plastic_envs.graph.sampling import (
-    LABELLINGS,
-    SPLITS,
-    EdgeProbability,
-    GraphGenerator,
-    NumLabels,
-    NumNodes,
-)
-from plastic_envs.graph.walk import ACQUIRE, MOST_STEPS, PREDICT, GraphTask, PoolSize
+from plastic_envs.graph.policies import ExplorerPolicy
+from plastic_envs.graph.walk import ACQUIRE, MOST_STEPS, PREDICT, GraphTask
 from plastic_envs.policy import Policy
 from plastic_envs.streams import RowStreams
 from plastic_envs.task import rollout
@@ -30,6 +24,7 @@ __all__ = ["GraphExplore"]
 _QUESTIONS, _START = 200, 201  # purposes of an episode's random streams
 
 
+@dataclass(frozen=True, kw_only=True)
 class GraphExplore(GraphTask):
     """Walk where you like on a random graph with labelled edges, then be asked about all of it.
 
@@ -91,35 +86,18 @@ class GraphExplore(GraphTask):
     closed_loop = True
     info_facts = ("move",)
 
-    @checked
-    def __init__(
-        self,
-        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
-        num_nodes: NumNodes = 8,
-        num_actions: NumLabels = 10,
-        edge_prob: EdgeProbability = 0.1,
-        num_steps: Annotated[int, Range(1, MOST_STEPS)] = 40,
-        num_questions: Annotated[int, Range(1, MOST_STEPS)] = 20,
-        split: Annotated[str, Words(SPLITS)] = "train",
-        num_graphs: PoolSize | None = None,
-        partition_seed: Seed = 0,
-        graph_generator: GraphGenerator = None,
-        permute_labels: bool = False,
-    ) -> None:
-        check_size(
-            (num_steps + num_questions) * (2 * num_nodes + num_actions + 40) * 4, num_steps=num_steps,
-            num_questions=num_questions, num_nodes=num_nodes,
-        )  # fmt: skip
-        super().__init__(
-            labelling, num_nodes, num_actions, edge_prob, split, num_graphs, partition_seed, graph_generator,
-            permute_labels,
-        )  # fmt: skip
-        self.num_steps, self.num_questions = num_steps, num_questions
-        self.action_space = spaces.Discrete(max(num_nodes, num_actions))
+    num_steps: Annotated[int, Range(1, MOST_STEPS)] = 40
+    num_questions: Annotated[int, Range(1, MOST_STEPS)] = 20
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        return {**super().describe(), "num_steps": self.num_steps, "num_questions": self.num_questions}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(action_space=spaces.Discrete(max(self.num_nodes, self.num_actions)))
+
+    def _check_episode_size(self) -> None:
+        check_size(
+            (self.num_steps + self.num_questions) * (2 * self.num_nodes + self.num_actions + 40) * 4,
+            num_steps=self.num_steps, num_questions=self.num_questions, num_nodes=self.num_nodes,
+        )  # fmt: skip
 
     def generate(self, streams: RowStreams) -> Episodes:
         """Draw graphs, starts and questions; where the agent will have been is filled in by `advance`."""
@@ -265,6 +243,4 @@ class GraphExplore(GraphTask):
 
     def oracle_policy(self) -> Policy:
         """A table that walks to the nearest label it has not tried, and answers from both directions."""
-        from plastic_envs.graph.reference_scores import ExplorerPolicy
-
         return ExplorerPolicy(self)

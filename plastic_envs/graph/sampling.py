@@ -31,12 +31,11 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from plastic_envs.arguments import Range, Seed, Words, checked
+from plastic_envs.arguments import Range, Seed, Split, Words, checked
 from plastic_envs.graph.labelling import MAX_LABELS, EdgeLists, LabelSets, label_by_repair, label_greedily
 from plastic_envs.streams import RowStreams
 
 LABELLINGS = ("standard", "disjoint")
-SPLITS = ("train", "validation", "test")
 MAX_ATTEMPTS = 10_000
 
 GraphGenerator = str | tuple[str, Mapping[str, Any]] | None
@@ -82,7 +81,7 @@ class GraphSampler:
         num_actions: NumLabels,
         edge_prob: EdgeProbability = 0.1,
         labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
-        split: Annotated[str, Words(SPLITS)] = "train",
+        split: Split = "train",
         partition_seed: Seed = 0,
         graph_generator: GraphGenerator = None,
     ) -> None:

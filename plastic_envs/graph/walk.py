@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range, Seed, Share, Words, check_size, checked
+from plastic_envs.arguments import Range, Seed, Share, Split, Words, check_fields, check_size
 from plastic_envs.episodes import Association, Episodes, Field
 from plastic_envs.graph.measures import accuracy_by_kind
 from plastic_envs.graph.moves import NOT_ASKED, Walk, key_kinds, random_walk
+from plastic_envs.graph.policies import TablePolicy
+from plastic_envs.graph.reference_scores import reference_scores
 from plastic_envs.graph.sampling import (
     LABELLINGS,
-    SPLITS,
     EdgeProbability,
     GraphGenerator,
     GraphSampler,
@@ -33,7 +36,6 @@ MODES = ("interleaved", "predict", "acquire")
 WALKS = ("uniform", "biased")
 MOST_STEPS = 100_000  # of an episode; more would take minutes to draw
 PoolSize = Annotated[int, Range(1, 100_000)]
-_Task = TypeVar("_Task", bound="GraphTask")
 
 ACQUIRE, PREDICT = 0, 1  # indices into GraphTask.periods
 
@@ -43,6 +45,7 @@ _IDEAL_NODES = 12  # largest graphs on which the ideal observer is run unasked
 _GRAPHS, _WALK, _PREFERENCES, _PERMUTATION, _POOL = 0, 100, 101, 102, 103
 
 
+@dataclass(frozen=True, kw_only=True)
 class GraphTask(Task):
     """What tasks on random labelled graphs share: graphs, observations, scores.
 
@@ -51,44 +54,48 @@ class GraphTask(Task):
 
     periods = ("acquire", "predict")
     pictures = "plastic_envs.graph.render:graph"
+    association = Association(cue=("node", "action"), outcome="reached")
 
-    @checked
-    def __init__(
-        self,
-        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
-        num_nodes: NumNodes = 8,
-        num_actions: NumLabels = 10,
-        edge_prob: EdgeProbability = 0.1,
-        split: Annotated[str, Words(SPLITS)] = "train",
-        num_graphs: PoolSize | None = None,
-        partition_seed: Seed = 0,
-        graph_generator: GraphGenerator = None,
-        permute_labels: bool = False,
-    ) -> None:
-        if num_graphs is not None:
-            check_size(num_graphs * num_nodes**2, "the pool", num_graphs=num_graphs, num_nodes=num_nodes)
-        self.sampler = GraphSampler(
-            num_nodes, num_actions, edge_prob, labelling, split, partition_seed, graph_generator
+    labelling: Annotated[str, Words(LABELLINGS)] = "disjoint"
+    num_nodes: NumNodes = 8
+    num_actions: NumLabels = 10
+    edge_prob: EdgeProbability = 0.1
+    split: Split = "train"
+    num_graphs: PoolSize | None = None
+    partition_seed: Seed = 0
+    graph_generator: GraphGenerator = None
+    permute_labels: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        nodes, labels = self.num_nodes, self.num_actions
+        if self.num_graphs is not None:
+            check_size(self.num_graphs * nodes**2, "the pool", num_graphs=self.num_graphs, num_nodes=nodes)
+        self._check_episode_size()
+        _ = self.sampler  # refuses what no graph can be drawn for
+        self._set(
+            fields=(
+                Field("node", 0, nodes, "node"),
+                Field("action", nodes, labels, "label"),
+                Field("reached", nodes + labels, nodes, "node"),
+                Field("mode", 2 * nodes + labels, 2),
+            ),
+            observation_space=spaces.Box(0.0, 1.0, (2 * nodes + labels + 2,), np.float32),
+            action_space=spaces.Discrete(nodes),
+            chance=1.0 / nodes,
         )
-        self.labelling, self.num_nodes, self.num_actions, self.edge_prob = (
-            labelling,
-            num_nodes,
-            num_actions,
-            edge_prob,
-        )
-        self.split, self.num_graphs, self.partition_seed = split, num_graphs, partition_seed
-        self.graph_generator, self.permute_labels = graph_generator, permute_labels
-        self.fields = (
-            Field("node", 0, num_nodes, "node"),
-            Field("action", num_nodes, num_actions, "label"),
-            Field("reached", num_nodes + num_actions, num_nodes, "node"),
-            Field("mode", 2 * num_nodes + num_actions, 2),
-        )
-        self.observation_space = spaces.Box(0.0, 1.0, (2 * num_nodes + num_actions + 2,), np.float32)
-        self.action_space = spaces.Discrete(num_nodes)
-        self.association = Association(cue=("node", "action"), outcome="reached")
-        self.chance = 1.0 / num_nodes
-        self._pool: npt.NDArray[np.int8] | None = None
+
+    @abstractmethod
+    def _check_episode_size(self) -> None:
+        """Refuse episodes that are too long, or take too much memory."""
+
+    @cached_property
+    def sampler(self) -> GraphSampler:
+        """Draws the graphs."""
+        return GraphSampler(
+            self.num_nodes, self.num_actions, self.edge_prob, self.labelling, self.split, self.partition_seed,
+            self.graph_generator,
+        )  # fmt: skip
 
     # ---- graphs ------------------------------------------------------------------------------------
 
@@ -102,11 +109,13 @@ class GraphTask(Task):
             raise ValueError(
                 "num_graphs=None: there is no pool, every episode has a fresh graph; pass num_graphs."
             )
-        if self._pool is None:
-            seeds = RowStreams(np.full(self.num_graphs, self.partition_seed, dtype=np.uint64))
-            streams = seeds.spawn(1 + SPLITS.index(self.split)).spawn(np.arange(self.num_graphs))
-            self._pool = self.sampler.sample(streams)
         return self._pool
+
+    @cached_property
+    def _pool(self) -> npt.NDArray[np.int8]:
+        count = self.num_graphs or 0
+        seeds = RowStreams(np.full(count, self.partition_seed, dtype=np.uint64))
+        return self.sampler.sample(self.split_streams(seeds, 1).spawn(np.arange(count)))
 
     def draw_graphs(
         self, streams: RowStreams, count: int = 1
@@ -124,8 +133,7 @@ class GraphTask(Task):
         if self.num_graphs is not None:
             index = streams.spawn(_POOL).integers(self.num_graphs, count)
             return self.pool()[index], index
-        # A split has streams of its own, so that one seed does not show train and validation the same graph.
-        mine = streams.spawn(_GRAPHS + SPLITS.index(self.split))
+        mine = self.split_streams(streams, _GRAPHS)
         each = RowStreams(np.stack([mine.spawn(i).seeds for i in range(count)], axis=1).ravel())
         graphs = self.sampler.sample(each).reshape(len(streams), count, self.num_nodes, self.num_nodes)
         return graphs, np.full((len(streams), count), -1)
@@ -137,34 +145,9 @@ class GraphTask(Task):
         return np.argsort(streams.spawn(_PERMUTATION).uniform(self.num_actions), axis=1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pool": None}  # made again where it is needed
+        return {name: value for name, value in vars(self).items() if name != "_pool"}  # made where needed
 
     # ---- the same task otherwise -------------------------------------------------------------------
-
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        generator = self.graph_generator
-        if generator is not None and not isinstance(generator, str):
-            generator = (generator[0], dict(generator[1]))
-        return {
-            "labelling": self.labelling,
-            "num_nodes": self.num_nodes,
-            "num_actions": self.num_actions,
-            "edge_prob": self.edge_prob,
-            "split": self.split,
-            "num_graphs": self.num_graphs,
-            "partition_seed": self.partition_seed,
-            "graph_generator": generator,
-            "permute_labels": self.permute_labels,
-        }
-
-    def remake(self: _Task, **changes: Any) -> _Task:
-        """The same task with some arguments changed."""
-        return type(self)(**{**self.describe(), **changes})
-
-    def with_split(self: _Task, split: str) -> _Task:
-        """The same task on the graphs of another split ("train", "validation", "test")."""
-        return self if split == self.split else self.remake(split=split)
 
     def probes(self) -> dict[str, Task]:
         """The task with labels permuted in every episode (or no longer so), and that on train graphs."""
@@ -213,6 +196,7 @@ class GraphTask(Task):
         observations.reshape(-1)[at + values] = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
 class GraphWalk(GraphTask):
     """Predict the next node of a walk on a random graph with labelled edges.
 
@@ -291,55 +275,33 @@ class GraphWalk(GraphTask):
 
     info_facts = ("move", "segment")
 
-    @checked
-    def __init__(
-        self,
-        labelling: Annotated[str, Words(LABELLINGS)] = "disjoint",
-        num_nodes: NumNodes = 8,
-        num_actions: NumLabels = 10,
-        edge_prob: EdgeProbability = 0.1,
-        num_steps: Annotated[int, Range(2, MOST_STEPS)] = 100,
-        mode: Annotated[str, Words(MODES)] = "interleaved",
-        split: Annotated[str, Words(SPLITS)] = "train",
-        num_graphs: PoolSize | None = None,
-        partition_seed: Seed = 0,
-        graph_generator: GraphGenerator = None,
-        walk: Annotated[str, Words(WALKS)] = "uniform",
-        walk_bias: Annotated[float, Range(-1000, 1000)] = 1.0,
-        label_drift: Share = 0.0,
-        num_segments: Annotated[int, Range(1, MOST_STEPS)] = 1,
-        permute_labels: bool = False,
-    ) -> None:
-        num_moves = num_segments * (num_steps - 1)
-        if num_moves > MOST_STEPS:
+    num_steps: Annotated[int, Range(2, MOST_STEPS)] = 100
+    mode: Annotated[str, Words(MODES)] = "interleaved"
+    walk: Annotated[str, Words(WALKS)] = "uniform"
+    walk_bias: Annotated[float, Range(-1000, 1000)] = 1.0
+    label_drift: Share = 0.0
+    num_segments: Annotated[int, Range(1, MOST_STEPS)] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode == "predict":
+            self._set(association=replace(self.association, chained=True))
+
+    def _check_episode_size(self) -> None:
+        if self.num_moves > MOST_STEPS:
             raise ValueError(
-                f"num_steps={num_steps}, num_segments={num_segments}: an episode of {num_moves} moves; "
-                f"expected at most {MOST_STEPS}, which take seconds to draw."
+                f"num_steps={self.num_steps}, num_segments={self.num_segments}: an episode of "
+                f"{self.num_moves} moves; expected at most {MOST_STEPS}, which take seconds to draw."
             )
         check_size(
-            2 * num_moves * (2 * num_nodes + num_actions + 40) * 4, num_steps=num_steps,
-            num_segments=num_segments, num_nodes=num_nodes,
+            2 * self.num_moves * (2 * self.num_nodes + self.num_actions + 40) * 4, num_steps=self.num_steps,
+            num_segments=self.num_segments, num_nodes=self.num_nodes,
         )  # fmt: skip
-        super().__init__(
-            labelling, num_nodes, num_actions, edge_prob, split, num_graphs, partition_seed, graph_generator,
-            permute_labels,
-        )  # fmt: skip
-        self.num_steps, self.mode, self.num_segments = num_steps, mode, num_segments
-        self.walk, self.walk_bias, self.label_drift = walk, walk_bias, label_drift
-        self.num_moves = num_moves
-        self.association = Association(cue=("node", "action"), outcome="reached", chained=mode == "predict")
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        return {
-            **super().describe(),
-            "num_steps": self.num_steps,
-            "mode": self.mode,
-            "walk": self.walk,
-            "walk_bias": self.walk_bias,
-            "label_drift": self.label_drift,
-            "num_segments": self.num_segments,
-        }
+    @property
+    def num_moves(self) -> int:
+        """M, moves of an episode."""
+        return self.num_segments * (self.num_steps - 1)
 
     def generate(self, streams: RowStreams) -> Episodes:
         """Draw graphs and a walk per stream and lay them out as steps."""
@@ -430,8 +392,6 @@ class GraphWalk(GraphTask):
             rng: What it samples with; by default always the same numbers, so that equal episodes get equal
                 scores.
         """
-        from plastic_envs.graph.reference_scores import reference_scores
-
         if ideal_walks is None:
             assumed = self.graph_generator is None and self.walk == "uniform" and self.label_drift == 0.0
             cheap = self.num_nodes <= _IDEAL_NODES and self.mode != "acquire"
@@ -448,6 +408,4 @@ class GraphWalk(GraphTask):
 
     def oracle_policy(self) -> Policy:
         """A table of the moves seen, used in both directions, that guesses unvisited nodes first."""
-        from plastic_envs.graph.reference_scores import TablePolicy
-
         return TablePolicy(self, forgets_at_contradiction=self.label_drift == 0.0)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Seed, Size, checked
+from plastic_envs.arguments import Seed
 from plastic_envs.episodes import Episodes
 from plastic_envs.policy import Policy
+from plastic_envs.sensorimotor.policies import ImageMemory
 from plastic_envs.sensorimotor.trial import (
     GRACE,
-    PUBLISHED_EPOCHS,
     RESPONSE,
-    Duration,
-    NumImages,
     ProblemNumber,
     SensorimotorTask,
-    StepMs,
     draw_images,
 )
 from plastic_envs.streams import RowStreams
@@ -30,6 +28,7 @@ __all__ = ["SensorimotorAssociation"]
 _IMAGES = 0  # purposes of a problem's random streams; trials have streams of their own
 
 
+@dataclass(frozen=True, kw_only=True)
 class SensorimotorAssociation(SensorimotorTask):
     """A trial of delayed arbitrary association: image k of the problem calls for choice k.
 
@@ -89,21 +88,16 @@ class SensorimotorAssociation(SensorimotorTask):
     info_facts = ("image", "problem", "scored")
     options = ("new_problem", "problem")
 
-    @checked
-    def __init__(
-        self,
-        dt_ms: StepMs = 20.0,
-        num_images: NumImages = 2,
-        image_dim: Size = 10,
-        epochs: Sequence[Duration] = PUBLISHED_EPOCHS,
-        problem: ProblemNumber = 0,
-        problem_seed: Seed = 0,
-    ) -> None:
-        super().__init__(dt_ms, num_images, image_dim, epochs)
-        self.problem, self.problem_seed = problem, problem_seed
-        self.observation_space = spaces.Box(-1.0, 1.0, (image_dim + 1,), np.float32)
+    problem: ProblemNumber = 0
+    problem_seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         response, scored = (self.trial_periods == RESPONSE).sum(), (self.trial_periods != GRACE).sum()
-        self.chance = float(1.0 - response / scored * (1.0 - 1.0 / num_images))
+        self._set(
+            observation_space=spaces.Box(-1.0, 1.0, (self.image_dim + 1,), np.float32),
+            chance=float(1.0 - response / scored * (1.0 - 1.0 / self.num_images)),
+        )
 
     # ---- episodes ----------------------------------------------------------------------------------
 
@@ -136,20 +130,13 @@ class SensorimotorAssociation(SensorimotorTask):
 
     def oracle_policy(self) -> Policy:
         """Knows the problem's images."""
-        from plastic_envs.sensorimotor.policies import ImageMemory
-
         return ImageMemory(self, self.images)
 
     # ---- the same task otherwise -------------------------------------------------------------------
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        return {**super().describe(), "problem": self.problem, "problem_seed": self.problem_seed}
-
     def with_problem(self, number: int, seed: int | None = None) -> SensorimotorAssociation:
         """The same task on problem `number` of its sequence, or of the sequence `seed`."""
-        changes = {"problem": number} | ({} if seed is None else {"problem_seed": seed})
-        return type(self)(**{**self.describe(), **changes})
+        return self.remake(problem=number, problem_seed=self.problem_seed if seed is None else seed)
 
     def with_options(self, options: Mapping[str, Any]) -> SensorimotorAssociation:
         """The next problem for {"new_problem": True}, problem k for {"problem": k}."""

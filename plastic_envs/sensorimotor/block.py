@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range, Size, Words, check_size, checked
+from plastic_envs.arguments import Range, Split, check_size
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
+from plastic_envs.sensorimotor.policies import ProblemSolver
 from plastic_envs.sensorimotor.trial import (
     MOST_STEPS,
     PERIODS,
-    PUBLISHED_EPOCHS,
     Duration,
-    NumImages,
     SensorimotorTask,
-    StepMs,
     draw_images,
 )
 from plastic_envs.streams import RowStreams
@@ -28,10 +26,10 @@ __all__ = ["FEEDBACK", "RUN", "SensorimotorBlock", "trials_to_run"]
 
 RUN = 5  # right trials in a row that show that a problem is learned
 FEEDBACK = len(PERIODS)  # index of the period after the response
-_SPLITS = ("train", "validation", "test")
 _IMAGES, _ORDER = 0, 1  # purposes of an episode's random streams
 
 
+@dataclass(frozen=True, kw_only=True)
 class SensorimotorBlock(SensorimotorTask):
     """A block of trials of one fresh problem, with feedback, to be learned while it lasts.
 
@@ -95,52 +93,48 @@ class SensorimotorBlock(SensorimotorTask):
     closed_loop = True
     info_facts = ("image", "problem", "trial", "scored")
 
-    @checked
-    def __init__(
-        self,
-        dt_ms: StepMs = 20.0,
-        num_images: NumImages = 2,
-        image_dim: Size = 10,
-        epochs: Sequence[Duration] = PUBLISHED_EPOCHS,
-        trials_per_problem: Annotated[int, Range(1, MOST_STEPS)] = 12,
-        problems_per_episode: Annotated[int, Range(1, MOST_STEPS)] = 1,
-        feedback_ms: Duration = 0.0,
-        image_norm: Annotated[float, Range(1e-6, 1e6)] = 1.0,
-        fixation_weight: Annotated[float, Range(0, 1e6)] = 1.0,
-        split: Annotated[str, Words(_SPLITS)] = "train",
-    ) -> None:
-        super().__init__(dt_ms, num_images, image_dim, epochs)
-        told = round(feedback_ms / self.dt_ms)
-        if not np.isclose(told * self.dt_ms, feedback_ms):
+    trials_per_problem: Annotated[int, Range(1, MOST_STEPS)] = 12
+    problems_per_episode: Annotated[int, Range(1, MOST_STEPS)] = 1
+    feedback_ms: Duration = 0.0
+    image_norm: Annotated[float, Range(1e-6, 1e6)] = 1.0
+    fixation_weight: Annotated[float, Range(0, 1e6)] = 1.0
+    split: Split = "train"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        dt_ms, feedback_ms, steps = self.dt_ms, self.feedback_ms, self._period_steps()
+        if not np.isclose(steps[FEEDBACK] * dt_ms, feedback_ms):
             raise ValueError(f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: expected a whole number of steps.")
-        if len(self.trial_periods) + told > MOST_STEPS:
+        if steps.sum() > MOST_STEPS:
             raise ValueError(
-                f"feedback_ms={feedback_ms}: {told} steps of dt_ms={dt_ms}; expected at most {MOST_STEPS}."
+                f"feedback_ms={feedback_ms}: {steps[FEEDBACK]} steps of dt_ms={dt_ms}; expected at most "
+                f"{MOST_STEPS}."
             )
-        self.feedback_ms, self.image_norm = feedback_ms, image_norm
-        self.fixation_weight = fixation_weight
-        self.trial_periods = np.append(self.trial_periods, np.full(told, FEEDBACK, dtype=np.int8))
-        num_steps = trials_per_problem * problems_per_episode * len(self.trial_periods)
+        num_steps = self.num_trials * len(self.trial_periods)
         if num_steps > MOST_STEPS:
             raise ValueError(
-                f"trials_per_problem={trials_per_problem}, problems_per_episode={problems_per_episode}, "
-                f"feedback_ms={feedback_ms}, dt_ms={dt_ms}: an episode of {num_steps} steps; expected "
-                f"at most {MOST_STEPS}."
+                f"trials_per_problem={self.trials_per_problem}, problems_per_episode="
+                f"{self.problems_per_episode}, feedback_ms={feedback_ms}, dt_ms={dt_ms}: an episode of "
+                f"{num_steps} steps; expected at most {MOST_STEPS}."
             )
+        image_dim, num_images = self.image_dim, self.num_images
         check_size(
             num_steps * (image_dim + num_images + 40) * 4
-            + problems_per_episode * num_images * image_dim * 16,
-            trials_per_problem=trials_per_problem, problems_per_episode=problems_per_episode,
+            + self.problems_per_episode * num_images * image_dim * 16,
+            trials_per_problem=self.trials_per_problem, problems_per_episode=self.problems_per_episode,
             num_images=num_images, image_dim=image_dim,
         )  # fmt: skip
-        self.trials_per_problem, self.problems_per_episode = trials_per_problem, problems_per_episode
-        self.split = split
-        self.fields += (Field("reward", image_dim + 1, 1), Field("action", image_dim + 2, num_images + 1))
-        size = sum(field.size for field in self.fields)
-        bounds = np.ones(size, dtype=np.float32)
-        bounds[self.field("image").slice] = image_norm
-        self.observation_space = spaces.Box(-bounds, bounds, dtype=np.float32)
-        self.chance = 1.0 / num_images
+        bounds = np.ones(image_dim + num_images + 3, dtype=np.float32)
+        bounds[self.field("image").slice] = self.image_norm
+        more = Field("reward", image_dim + 1, 1), Field("action", image_dim + 2, num_images + 1)
+        self._set(
+            fields=self.fields + more,
+            observation_space=spaces.Box(-bounds, bounds, dtype=np.float32),
+            chance=1.0 / num_images,
+        )
+
+    def _period_steps(self) -> npt.NDArray[np.int64]:
+        return np.append(super()._period_steps(), round(self.feedback_ms / self.dt_ms))
 
     @property
     def num_trials(self) -> int:
@@ -151,8 +145,7 @@ class SensorimotorBlock(SensorimotorTask):
 
     def generate(self, streams: RowStreams) -> Episodes:
         """One block per stream; what the actions bring is filled in by `advance`."""
-        # A split has streams of its own, so that one seed does not show train and test the same images.
-        streams = streams.spawn(_SPLITS.index(self.split))
+        streams = self.split_streams(streams)
         batch, problems, steps = len(streams), self.problems_per_episode, len(self.trial_periods)
         sets = [
             draw_images(streams.spawn(_IMAGES).spawn(p), self.num_images, self.image_dim)
@@ -261,27 +254,7 @@ class SensorimotorBlock(SensorimotorTask):
 
     def oracle_policy(self) -> Policy:
         """Remembers what it was told, and infers by exclusion."""
-        from plastic_envs.sensorimotor.policies import ProblemSolver
-
-        return ProblemSolver(self)
-
-    # ---- the same task otherwise -------------------------------------------------------------------
-
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        return {
-            **super().describe(),
-            "trials_per_problem": self.trials_per_problem,
-            "problems_per_episode": self.problems_per_episode,
-            "feedback_ms": self.feedback_ms,
-            "image_norm": self.image_norm,
-            "fixation_weight": self.fixation_weight,
-            "split": self.split,
-        }
-
-    def with_split(self, split: str) -> SensorimotorBlock:
-        """The same task with the random numbers of another split."""
-        return self if split == self.split else type(self)(**{**self.describe(), "split": split})
+        return ProblemSolver(self, self.image_norm)
 
 
 def trials_to_run(right: npt.NDArray[np.bool_], run: int = RUN) -> npt.NDArray[np.float64]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from plastic_envs.sensorimotor.association import SensorimotorAssociation
-    from plastic_envs.sensorimotor.block import SensorimotorBlock
+from plastic_envs.sensorimotor.trial import SensorimotorTask
 
 
 class ImageMemory:
@@ -20,7 +16,7 @@ class ImageMemory:
         images: The problem's images, (K, D).
     """
 
-    def __init__(self, task: SensorimotorAssociation, images: npt.NDArray[np.float64]) -> None:
+    def __init__(self, task: SensorimotorTask, images: npt.NDArray[np.float64]) -> None:
         self._task, self._images = task, images
         self._choice = np.zeros(0, dtype=np.int64)
 
@@ -45,13 +41,14 @@ class ProblemSolver:
     is not; a choice that one image must have, no other has.
 
     Args:
-        task: The task.
+        task: What is played.
+        image_norm: Euclidean length of the images that it shows.
     """
 
     _ALIKE, _ORTHOGONAL = 0.999, 1e-3
 
-    def __init__(self, task: SensorimotorBlock) -> None:
-        self._task = task
+    def __init__(self, task: SensorimotorTask, image_norm: float) -> None:
+        self._task, self._image_norm = task, image_norm
         self._images = np.zeros((0, task.num_images, task.image_dim))
         self._possible = np.zeros((0, task.num_images, task.num_images), dtype=bool)
         self._count = self._now = self._choice = np.zeros(0, dtype=np.int64)
@@ -66,7 +63,7 @@ class ProblemSolver:
             episode_starts = np.ones(len(observations), dtype=bool)
         if episode_starts.any():
             self._forget(episode_starts)
-        image = observations[:, task.field("image").slice].astype(np.float64) / task.image_norm
+        image = observations[:, task.field("image").slice].astype(np.float64) / self._image_norm
         reward = observations[:, task.field("reward").start]
         appears = image.any(1) & (image != self._last).any(1)
         for row in np.flatnonzero(reward).tolist():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range
+from plastic_envs.arguments import Range, Size, check_fields
 from plastic_envs.episodes import Field
 from plastic_envs.streams import RowStreams
 from plastic_envs.task import Task
@@ -31,7 +33,7 @@ MOST_STEPS = 30_000  # of an episode
 
 TAU_MS = 100.0  # time constant of the published network's units, the unit of `Task.step_time`
 
-PERIODS = ("sample", "delay", "grace", "response")
+PERIODS: tuple[str, ...] = ("sample", "delay", "grace", "response")
 SAMPLE, DELAY, GRACE, RESPONSE = range(4)
 
 
@@ -83,6 +85,7 @@ NumImages = Annotated[int, Range(2, 200)]
 ProblemNumber = Annotated[int, Range(0, 2**31 - 1)]
 
 
+@dataclass(frozen=True, kw_only=True)
 class SensorimotorTask(Task):
     """What trials of delayed association have in common: their parts, observations and actions.
 
@@ -91,45 +94,56 @@ class SensorimotorTask(Task):
         num_images: K, images of a problem, and choices.
         image_dim: Entries of an image, at least K.
         epochs: Durations of sample, delay, grace and response, in ms.
-
-    Attributes:
-        trial_periods: Index into `periods` of each step of a trial, (S,).
-        fixation: The action that fixates; those below it are choices.
     """
 
-    periods: tuple[str, ...] = PERIODS
+    periods = PERIODS
     pictures = "plastic_envs.sensorimotor.render:trials"
 
-    def __init__(self, dt_ms: float, num_images: int, image_dim: int, epochs: Sequence[float]) -> None:
-        if num_images > image_dim:
+    dt_ms: StepMs = 20.0
+    num_images: NumImages = 2
+    image_dim: Size = 10
+    epochs: Sequence[Duration] = PUBLISHED_EPOCHS
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.num_images > self.image_dim:
             raise ValueError(
-                f"num_images={num_images}, image_dim={image_dim}: expected at "
+                f"num_images={self.num_images}, image_dim={self.image_dim}: expected at "
                 "least as many dimensions as images, for they are orthogonal."
             )
-        if len(epochs) != len(PERIODS):
-            raise ValueError(f"epochs={epochs}: expected durations of {PERIODS}, in ms.")
-        self.dt_ms, self.num_images, self.image_dim = dt_ms, num_images, image_dim
-        self.epochs = Epochs(*epochs)
-        self.step_ms = self.dt_ms
-        self.step_time = self.dt_ms / TAU_MS
-        self.trial_periods = np.repeat(np.arange(4, dtype=np.int8), self.epochs.steps(self.dt_ms))
-        self.fields = (Field("image", 0, image_dim), Field("fixation", image_dim, 1))
-        self.action_space = spaces.Discrete(num_images + 1)
-        self.fixation = num_images
+        if len(self.epochs) != len(PERIODS):
+            raise ValueError(f"epochs={self.epochs}: expected durations of {PERIODS}, in ms.")
+        self._set(
+            epochs=Epochs(*self.epochs),
+            step_ms=self.dt_ms,
+            step_time=self.dt_ms / TAU_MS,
+            fields=(Field("image", 0, self.image_dim), Field("fixation", self.image_dim, 1)),
+            action_space=spaces.Discrete(self.num_images + 1),
+        )
+
+    @cached_property
+    def trial_periods(self) -> npt.NDArray[np.int8]:
+        """Index into `periods` of each step of a trial, (S,)."""
+        steps = self._period_steps()
+        return np.repeat(np.arange(len(steps), dtype=np.int8), steps)
+
+    def _period_steps(self) -> npt.NDArray[np.int64]:
+        """Steps of each period."""
+        return self._epoch_steps
+
+    @cached_property
+    def _epoch_steps(self) -> npt.NDArray[np.int64]:
+        return Epochs(*self.epochs).steps(self.dt_ms)
+
+    @property
+    def fixation(self) -> int:
+        """The action that fixates; those below it are choices."""
+        return self.num_images
 
     @property
     def outcome_step(self) -> int:
         """The step of a trial in which its outcome is decided: the last one of the response."""
         return int(np.flatnonzero(self.trial_periods == RESPONSE)[-1])
-
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        return {
-            "dt_ms": self.dt_ms,
-            "num_images": self.num_images,
-            "image_dim": self.image_dim,
-            "epochs": list(self.epochs),
-        }
 
     def lay_out(
         self, shown: npt.NDArray[np.float64], image: npt.NDArray[np.int64]

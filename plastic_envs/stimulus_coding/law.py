@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+TILES: npt.NDArray[np.float64] = np.arange(-6, 6, dtype=np.float64) * (np.pi / 6)
+"""The angles (12,) that the inputs are tuned to: -pi is one of them, +pi is not, and 0 is exactly 0."""
+
 _HARMONICS = 32  # of the density; concentrations of a few need some ten
 _TABLE = 4097  # points of the inverse distribution function, on half a circle
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -11,21 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range, Words, checked
+from plastic_envs.arguments import Range, Split, Words, check_fields
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
-from plastic_envs.stimulus_coding.law import StimulusLaw, wrapped
+from plastic_envs.stimulus_coding.law import TILES, StimulusLaw, wrapped
 from plastic_envs.streams import RowStreams, episode_seeds
 from plastic_envs.task import Task
 
-__all__ = ["READOUTS", "SPLITS", "TILES", "StimulusCoding", "estimate", "label", "tuned_inputs"]
+__all__ = ["READOUTS", "TILES", "StimulusCoding", "estimate", "label", "tuned_inputs"]
 
 READOUTS = ("estimation", "classification")
 PRIOR_DRIFTS = ("published", "exact")
-SPLITS = ("train", "validation", "test")
-TILES: npt.NDArray[np.float64] = np.arange(-6, 6, dtype=np.float64) * (np.pi / 6)
-"""The angles (12,) that the inputs are tuned to: -pi is one of them, +pi is not, and 0 is exactly 0."""
-
 LEAST_PROBABILITY = 1e-4  # of a class, in the reward: an answer is clipped to [this, 1 - this]
 LARGEST_OUTPUT = 2.0  # of an estimate, on either axis
 SETTLED_TIME = 20.0  # after a change of angle, for `settled_score`
@@ -54,6 +52,7 @@ def label(theta: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return ((theta >= 0) | (theta <= -np.pi)).astype(np.float64)
 
 
+@dataclass(frozen=True)
 class StimulusCoding(Task):
     """Report a slowly drifting angle, or the half of the circle that it is in.
 
@@ -126,40 +125,46 @@ class StimulusCoding(Task):
     fields = (Field("tiles", 0, len(TILES)),)
     info_facts = ("theta",)
 
-    @checked
-    def __init__(
-        self,
-        readout: Annotated[str, Words(READOUTS)] = "estimation",
-        split: Annotated[str, Words(SPLITS)] = "train",
-        num_steps: Annotated[int, Range(1, 400_000)] = 100_000,
-        prior_drift: Annotated[str, Words(PRIOR_DRIFTS)] = "published",
-        kappa: Annotated[float, Range(0, 100)] = 0.75,
-        mu: Annotated[float, Range(-100, 100)] = 0.0,
-        speed: Annotated[float, Range(1e-12, 10)] = 0.06,
-        dt: Annotated[float, Range(1e-6, 10)] = 0.01,
-        hold_steps: Annotated[int, Range(1, 10**9)] = 20_000,
-        settle_steps: Annotated[int, Range(0, 10**9)] = 0,
-        input_noise: Annotated[float, Range(0, 1e6)] = 0.0,
-    ) -> None:
-        if settle_steps >= min(num_steps, hold_steps):
+    readout: Annotated[str, Words(READOUTS)] = "estimation"
+    split: Split = "train"
+    num_steps: Annotated[int, Range(1, 400_000)] = 100_000
+    prior_drift: Annotated[str, Words(PRIOR_DRIFTS)] = "published"
+    kappa: Annotated[float, Range(0, 100)] = 0.75
+    mu: Annotated[float, Range(-100, 100)] = 0.0
+    speed: Annotated[float, Range(1e-12, 10)] = 0.06
+    dt: Annotated[float, Range(1e-6, 10)] = 0.01
+    hold_steps: Annotated[int, Range(1, 10**9)] = 20_000
+    settle_steps: Annotated[int, Range(0, 10**9)] = 0
+    input_noise: Annotated[float, Range(0, 1e6)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.settle_steps >= min(self.num_steps, self.hold_steps):
             raise ValueError(
-                f"settle_steps={settle_steps}: expected fewer than num_steps={num_steps} and "
-                f"hold_steps={hold_steps}, so that something is scored."
+                f"settle_steps={self.settle_steps}: expected fewer than num_steps={self.num_steps} and "
+                f"hold_steps={self.hold_steps}, so that something is scored."
             )
-        self.readout, self.split, self.num_steps, self.prior_drift = readout, split, num_steps, prior_drift
-        self.kappa, self.mu, self.speed, self.dt = kappa, mu, speed, dt
-        self.hold_steps, self.settle_steps, self.input_noise = hold_steps, settle_steps, input_noise
-        self.step_time = dt
-        low, high = (0.0, 1.0) if input_noise == 0 else (-np.inf, np.inf)
-        self.observation_space = spaces.Box(low, high, (len(TILES),), np.float32)
-        if readout == "estimation":
-            self.action_space = spaces.Box(-LARGEST_OUTPUT, LARGEST_OUTPUT, (2,), np.float32)
-            self.objective, self.score_name = "squared_error", "minus squared error"
+        low, high = (0.0, 1.0) if self.input_noise == 0 else (-np.inf, np.inf)
+        if self.readout == "estimation":
+            answers = spaces.Box(-LARGEST_OUTPUT, LARGEST_OUTPUT, (2,), np.float32)
+            objective, score_name = "squared_error", "minus squared error"
         else:
-            self.action_space = spaces.Box(0.0, 1.0, (1,), np.float32)
-            self.objective, self.score_name = "log_likelihood", "log likelihood"
-        self.law = StimulusLaw(kappa, mu, speed, prior_drift == "exact", num_steps * dt)
-        self.chance = self._best_constant()
+            answers = spaces.Box(0.0, 1.0, (1,), np.float32)
+            objective, score_name = "log_likelihood", "log likelihood"
+        self._set(
+            step_time=self.dt,
+            observation_space=spaces.Box(low, high, (len(TILES),), np.float32),
+            action_space=answers,
+            objective=objective,
+            score_name=score_name,
+            chance=self._best_constant(),
+        )
+
+    @cached_property
+    def law(self) -> StimulusLaw:
+        """The law of the drifting angle."""
+        exact = self.prior_drift == "exact"
+        return StimulusLaw(self.kappa, self.mu, self.speed, exact, self.num_steps * self.dt)
 
     def _best_constant(self) -> float:
         held = self.split != "train"
@@ -234,9 +239,7 @@ class StimulusCoding(Task):
 
     def _held(self, streams: RowStreams) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]]:
         """Angles (n, B) and tiles (n, B), one held angle at a time."""
-        # A split has streams of its own, so that one seed does not hold the same angles in validation and
-        # test.
-        draws = streams.spawn(_HELD + SPLITS.index(self.split))
+        draws = self.split_streams(streams, _HELD)
         for _ in range(0, self.num_steps, self.hold_steps):
             tile = np.broadcast_to(
                 draws.integers(len(TILES)).astype(np.int8), (self.hold_steps, len(streams))
@@ -326,31 +329,6 @@ class StimulusCoding(Task):
         return _LinearReadout(self)
 
     # ---- the same task otherwise ------------------------------------------------------------------
-
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        names = (
-            "readout",
-            "split",
-            "num_steps",
-            "prior_drift",
-            "kappa",
-            "mu",
-            "speed",
-            "dt",
-            "hold_steps",
-            "settle_steps",
-            "input_noise",
-        )
-        return {name: getattr(self, name) for name in names}
-
-    def remake(self, **changes: Any) -> StimulusCoding:
-        """The same task with some arguments changed."""
-        return type(self)(**{**self.describe(), **changes})
-
-    def with_split(self, split: str) -> StimulusCoding:
-        """The same task on another split ("train", "validation", "test")."""
-        return self if split == self.split else self.remake(split=split)
 
     def probes(self) -> dict[str, Task]:
         """The drifting angle, where the task itself holds angles."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from plastic_envs.arguments import Range, Size, Words, check_size, checked
+from plastic_envs.arguments import Range, Size, Split, Words, check_fields, check_size
 from plastic_envs.episodes import Episodes, Field
 from plastic_envs.policy import Policy
 from plastic_envs.streams import RowStreams
@@ -22,12 +24,14 @@ from plastic_envs.transitive.measures import (
     share_by_pair,
     transitive_closure_scores,
 )
+from plastic_envs.transitive.policies import ReasonerPolicy
 from plastic_envs.transitive.sampling import PairSampler, draw_one_hot_items, draw_random_items
 from plastic_envs.transitive.schedules import (
     FEEDBACK,
     MOST_TRIALS,
     RESPONSE,
     STIMULUS,
+    Layout,
     Schedule,
     make_schedule,
 )
@@ -36,12 +40,12 @@ __all__ = ["ITEM_KINDS", "TransitiveInference"]
 
 ITEM_KINDS = ("random", "one_hot")
 NumItems = Annotated[int, Range(3, 500)]
-_SPLITS = ("train", "validation", "test")
 _NUM_TRAIN, _NUM_TEST = 20, 10
 
 _NUMBER, _ITEMS, _PAIRS = 0, 1, 2  # purposes of an episode's random streams
 
 
+@dataclass(frozen=True)
 class TransitiveInference(Task):
     """Learn a hidden order from neighbouring pairs; then choose between any two items.
 
@@ -129,97 +133,98 @@ class TransitiveInference(Task):
     )  # fmt: skip
     chance = 0.5
 
-    @checked
-    def __init__(
-        self,
-        num_items: NumItems | tuple[NumItems, NumItems] = (4, 8),
-        cue_size: Size = 15,
-        cue_overlap: Annotated[float, Range(0, 1, open_high=True)] = 0.66,
-        items: Annotated[str, Words(ITEM_KINDS)] = "random",
-        num_train_trials: Annotated[int, Range(0, MOST_TRIALS)] = _NUM_TRAIN,
-        num_test_trials: Annotated[int, Range(1, MOST_TRIALS)] = _NUM_TEST,
-        steps_per_trial: Annotated[int, Range(3, 1000)] = 4,
-        time_input: bool = True,
-        schedule: Schedule | str | Mapping[str, Any] | Sequence[Any] | None = None,
-        split: Annotated[str, Words(_SPLITS)] = "train",
-    ) -> None:
-        lowest, highest = (num_items, num_items) if isinstance(num_items, int) else num_items
+    num_items: NumItems | tuple[NumItems, NumItems] = (4, 8)
+    cue_size: Size = 15
+    cue_overlap: Annotated[float, Range(0, 1, open_high=True)] = 0.66
+    items: Annotated[str, Words(ITEM_KINDS)] = "random"
+    num_train_trials: Annotated[int, Range(0, MOST_TRIALS)] = _NUM_TRAIN
+    num_test_trials: Annotated[int, Range(1, MOST_TRIALS)] = _NUM_TEST
+    steps_per_trial: Annotated[int, Range(3, 1000)] = 4
+    time_input: bool = True
+    schedule: Schedule | str | Mapping[str, Any] | Sequence[Any] | None = None
+    split: Split = "train"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        lowest, highest = self._range
         if lowest > highest:
-            raise ValueError(f"num_items={num_items}: expected (lowest, highest).")
-        if items == "one_hot" and cue_size < highest:
+            raise ValueError(f"num_items={self.num_items}: expected (lowest, highest).")
+        if lowest == highest:
+            self._set(num_items=highest)
+        cue_size, num_trials = self.cue_size, (self.num_train_trials, self.num_test_trials)
+        if self.items == "one_hot" and cue_size < highest:
             raise ValueError(f"cue_size={cue_size} for {highest} one-hot items: expected at least {highest}.")
-        if schedule is not None and (num_train_trials, num_test_trials) != (_NUM_TRAIN, _NUM_TEST):
+        if self.schedule is not None and num_trials != (_NUM_TRAIN, _NUM_TEST):
             raise ValueError(
                 "num_train_trials and num_test_trials are for the default schedule; put them in `schedule`."
             )
-        self.num_items = (lowest, highest) if lowest < highest else lowest
-        self.cue_size, self.cue_overlap, self.items = cue_size, cue_overlap, items
-        self.num_train_trials, self.num_test_trials = num_train_trials, num_test_trials
-        self.steps_per_trial, self.time_input, self.split = steps_per_trial, time_input, split
-        self._fewest, self._most = (lowest if split == "train" else highest), highest
-        if schedule is None:
-            numbers = {"num_train_trials": num_train_trials, "num_test_trials": num_test_trials}
-            self.schedule = make_schedule(("standard", numbers), self._fewest)
-        else:
-            # A named schedule gives pairs for the shortest list, so that every episode has their items.
-            self.schedule = make_schedule(schedule, self._fewest)
-        self._given_schedule = schedule.to_dict() if isinstance(schedule, Schedule) else schedule
-
-        num_steps = self.schedule.num_steps(steps_per_trial)
+        num_steps, lists = self.full_schedule.num_steps(self.steps_per_trial), self.full_schedule.lists
         check_size(
-            num_steps * (2 * cue_size + 40) * 4, num_steps=num_steps, cue_size=cue_size, schedule=schedule,
-            steps_per_trial=steps_per_trial,
+            num_steps * (2 * cue_size + 40) * 4, num_steps=num_steps, cue_size=cue_size,
+            schedule=self.schedule, steps_per_trial=self.steps_per_trial,
         )  # fmt: skip
-        self.layout = self.schedule.layout(steps_per_trial)
-        self._pairs = PairSampler(self.schedule.blocks, self.layout, self._fewest, self._most)
-        self._list_of_item = np.full(self._most, -1)  # number of each item's list
-        if self.schedule.lists and lowest < highest:
+        _ = self._pairs  # refuses pairs of items that there are not
+        if lists and lowest < highest:
             raise ValueError(
                 f"num_items={self.num_items} with a schedule of several lists: expected one number of items, "
                 f"such as num_items={highest}."
             )
-        for number, listed in enumerate(self.schedule.lists):
-            if max(listed) >= self._most:
-                raise ValueError(f"lists={self.schedule.lists}: expected items below num_items={self._most}.")
-            self._list_of_item[list(listed)] = number
+        if max((item for items in lists for item in items), default=0) >= self._most:
+            raise ValueError(f"lists={lists}: expected items below num_items={self._most}.")
         sizes = {
             "first_item": cue_size, "second_item": cue_size, "go": 1, "constant": 1, "time": 1, "reward": 1,
             "unused": 1, "answer": 2,
         }  # fmt: skip
-        starts = np.cumsum([0, *sizes.values()])
-        self.fields = tuple(
-            Field(name, int(start), size) for (name, size), start in zip(sizes.items(), starts, strict=False)
+        starts = np.cumsum([0, *sizes.values()]).tolist()
+        self._set(
+            fields=tuple(Field(*each) for each in zip(sizes, starts, sizes.values(), strict=False)),
+            observation_space=spaces.Box(-1.0, 1.0, (starts[-1],), np.float32),
+            action_space=spaces.Discrete(2),
         )
-        self.observation_space = spaces.Box(-1.0, 1.0, (int(starts[-1]),), np.float32)
-        self.action_space = spaces.Discrete(2)
 
-    # ---- the same task otherwise -------------------------------------------------------------------
+    @property
+    def _range(self) -> tuple[int, int]:
+        return self.num_items if isinstance(self.num_items, tuple) else (self.num_items, self.num_items)
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make this task."""
-        return {
-            "num_items": self.num_items,
-            "cue_size": self.cue_size,
-            "cue_overlap": self.cue_overlap,
-            "items": self.items,
-            "num_train_trials": self.num_train_trials,
-            "num_test_trials": self.num_test_trials,
-            "steps_per_trial": self.steps_per_trial,
-            "time_input": self.time_input,
-            "schedule": self._given_schedule,
-            "split": self.split,
-        }
+    @cached_property
+    def _fewest(self) -> int:
+        """Items of the shortest list of the split."""
+        return self._range[self.split != "train"]
 
-    def with_split(self, split: str) -> TransitiveInference:
-        """The same task with the numbers of items, and the random numbers, of another split."""
-        return self if split == self.split else type(self)(**{**self.describe(), "split": split})
+    @cached_property
+    def _most(self) -> int:
+        return self._range[1]
+
+    @cached_property
+    def full_schedule(self) -> Schedule:
+        """The trials of an episode, block by block."""
+        numbers = {"num_train_trials": self.num_train_trials, "num_test_trials": self.num_test_trials}
+        schedule = ("standard", numbers) if self.schedule is None else self.schedule
+        # A named schedule gives pairs for the shortest list, so that every episode has their items.
+        return make_schedule(schedule, self._fewest)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The steps of an episode."""
+        return self.full_schedule.layout(self.steps_per_trial)
+
+    @cached_property
+    def _pairs(self) -> PairSampler:
+        return PairSampler(self.full_schedule.blocks, self.layout, self._fewest, self._most)
+
+    @cached_property
+    def _list_of_item(self) -> npt.NDArray[np.int64]:
+        """Number of each item's list, (N,)."""
+        number = np.full(self._most, -1)
+        for k, listed in enumerate(self.full_schedule.lists):
+            number[list(listed)] = k
+        return number
 
     # ---- episodes ----------------------------------------------------------------------------------
 
     def generate(self, streams: RowStreams) -> Episodes:
         """Draw items and pairs per stream; what the answers bring is filled in by `advance`."""
-        # A split has streams of its own, so that one seed does not show train and test the same list.
-        streams = streams.spawn(_SPLITS.index(self.split))
+        streams = self.split_streams(streams)
         num_items = self._fewest + streams.spawn(_NUMBER).integers(self._most - self._fewest + 1)
         items = self._draw_items(streams.spawn(_ITEMS), num_items)
         first, second = self._pairs.draw(streams.spawn(_PAIRS), num_items)
@@ -280,7 +285,7 @@ class TransitiveInference(Task):
             return np.repeat(values.astype(dtype)[:, None], batch, axis=1)
 
         distance = of_trials(np.abs(first - second))
-        blocks_test = np.array([block.is_test for block in self.schedule.blocks])
+        blocks_test = np.array([block.is_test for block in self.full_schedule.blocks])
         return {
             "trial": of_steps(layout.trial, np.int16),
             "step": of_steps(layout.step, np.int16),
@@ -366,7 +371,7 @@ class TransitiveInference(Task):
             f"{name}_by_pair": share_by_pair(of_test, first, second, most).tolist(),
             f"{name}_by_trial": values.mean(1).tolist(),
         }
-        if self.schedule.lists:
+        if self.full_schedule.lists:
             lists = self._list_of_item[first], self._list_of_item[second]
             in_lists = np.minimum(*lists) >= 0
             across = (lists[0] != lists[1])[in_lists].astype(int)
@@ -390,6 +395,4 @@ class TransitiveInference(Task):
 
     def oracle_policy(self) -> Policy:
         """An agent that remembers every answer, infers transitively, and guesses where the order is open."""
-        from plastic_envs.transitive.policies import ReasonerPolicy
-
         return ReasonerPolicy(self)

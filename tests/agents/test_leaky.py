@@ -56,7 +56,7 @@ def test_retention_follows_the_tasks_step() -> None:
     task = plastic_envs.make_task("PlasticGraph-disjoint-v0", num_steps=8)
     agent = plastic_agents.make("leaky-rnn", task, device="cpu")
     assert agent.network.retention == 0.8
-    task.step_time = 0.4
+    task = type("Timed", (plastic_envs.GraphWalk,), {"step_time": 0.4})(num_steps=8)
     agent = plastic_agents.make("leaky-rnn", task, device="cpu")
     assert agent.network.retention == pytest.approx(0.6)
     assert plastic_agents.make("leaky-rnn", task, device="cpu", retention=0.5).network.retention == 0.5

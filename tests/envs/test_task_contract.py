@@ -142,6 +142,41 @@ def test_a_task_describes_itself_by_the_arguments_it_was_made_with():
     assert type(Echo(np.int64(20)).describe()["num_steps"]) is int
 
 
+@pytest.mark.parametrize("env_id", sorted(i for i in ENVIRONMENTS if not i.startswith("Cognitive")))
+def test_a_task_is_its_arguments(env_id):
+    task = make_task(env_id)
+    again = type(task)(**json.loads(json.dumps(task.describe())))
+    assert dataclasses.replace(task) == again
+    assert type(task).__name__ in repr(task)
+    names = [field.name for field in dataclasses.fields(task)]
+    assert list(task.describe()) == names
+    for split in ("validation", "test"):
+        other = task.with_split(split)
+        assert (other != task) == ("split" in names)
+        assert other.with_split("train") == task
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(task, names[0], None)
+
+
+class Halved(Echo):
+    """It takes a split, and need write no method for it."""
+
+    def __init__(self, num_steps=6, split="train"):
+        super().__init__(num_steps)
+        self.split = split
+
+    def generate(self, streams):
+        return super().generate(self.split_streams(streams))
+
+
+def test_a_task_of_ones_own_that_takes_a_split_is_made_again_on_another():
+    task = Halved(9)
+    other = task.with_split("test")
+    assert other.describe() == {"num_steps": 9, "split": "test"}
+    one, two = (made.sample(0, 3).targets for made in (task, other))
+    assert (one != two).any()
+
+
 @pytest.mark.parametrize("value", [np.zeros(3), object(), Path("x"), {1: 2}, [np.zeros(2)]])
 def test_what_no_record_can_hold_is_refused_when_it_is_described(value):
     with pytest.raises(ValueError, match=r"argument 'data' of Echo is a .*Write `describe`"):

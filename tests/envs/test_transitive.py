@@ -464,7 +464,7 @@ def test_linking_switches():
     assert (other.step_facts["first_item"][42:82] < 4).all()
     longer, episodes = sample(8, num_items=10, schedule=("linking", {"blank_steps": 0}))
     assert episodes.num_steps == 100
-    assert longer.schedule.lists == ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9))
+    assert longer.full_schedule.lists == ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9))
 
 
 def test_sham_and_matched_sham():
@@ -522,7 +522,7 @@ def test_a_schedule_of_ones_own():
     assert episodes.num_steps == 29
     np.testing.assert_allclose(episodes.observations[17, 0, 32], 16 / 28)  # blank steps take no time
     again = TransitiveInference(**json.loads(json.dumps(task.describe())))
-    assert again.schedule == schedule
+    assert again.full_schedule == schedule
     np.testing.assert_array_equal(
         again.sample(np.random.default_rng(0), 32).observations, episodes.observations
     )

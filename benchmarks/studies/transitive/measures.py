@@ -109,8 +109,8 @@ def _figures(every: Choices, test: Choices, task: TransitiveInference) -> Measur
         "accuracy_adjacent": _mean(test.correct[adjacent]),
         "accuracy_nonadjacent": _mean(test.correct[~adjacent]),
     }
-    if task.schedule.lists:
-        upper = set(task.schedule.lists[0])
+    if task.full_schedule.lists:
+        upper = set(task.full_schedule.lists[0])
         across = np.isin(test.first, list(upper)) != np.isin(test.second, list(upper))
         metrics |= {
             "accuracy_within": _mean(test.correct[~across]),
