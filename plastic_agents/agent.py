@@ -340,7 +340,7 @@ class NetworkAgent(Agent):
         """Outputs and actions in episodes whose observations are known beforehand."""
         inputs = self.tensor(episodes.observations)
         lengths = torch.as_tensor(episodes.lengths, device=self.device)
-        outputs, _, _ = self.network.padded(inputs, draws.starts(rows), self.resets(episodes), lengths)
+        outputs, _, _ = self.network.run(inputs, draws.starts(rows), self.resets(episodes), lengths)
         if deterministic and self._discrete:
             return outputs, outputs.argmax(-1).cpu().numpy()
         flat = outputs.flatten(0, 1)

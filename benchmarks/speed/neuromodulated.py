@@ -46,7 +46,7 @@ class PlainLearner(ActorCriticLearner):
         outputs, features, actions, rewards = [], [], [], []
         for step in range(episodes.num_steps):
             inputs = torch.as_tensor(episodes.observations[step][None]).clone()  # later steps write into it
-            output, feature, state = agent.network.both(inputs, state, resets[step : step + 1])
+            output, feature, state = agent.network.run(inputs, state, resets[step : step + 1])
             outputs.append(output[0])
             features.append(feature[0])
             actions.append(agent.choose(output[0].detach(), noise[step], deterministic=False))

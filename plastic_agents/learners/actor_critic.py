@@ -244,9 +244,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
     ) -> tuple[Recording, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The same for episodes whose observations do not depend on the answers: one pass, with gradients."""
         inputs = agent.tensor(episodes.observations)
-        recording = Recording(
-            *agent.network.both(inputs, self._start(agent, episodes), agent.resets(episodes))
-        )
+        recording = agent.network.run(inputs, self._start(agent, episodes), agent.resets(episodes))
         noise, flat = self._noise(agent, episodes), recording.outputs.detach().flatten(0, 1)
         actions = agent.choose(flat, noise.flatten(0, 1), deterministic=False).reshape(noise.shape[:2])
         steps, rows = np.nonzero(np.arange(episodes.num_steps)[:, None] < episodes.lengths)

@@ -173,7 +173,7 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         inputs = agent.tensor(episodes.observations)
         lengths = torch.as_tensor(episodes.lengths, device=agent.device)
         agent.network.train()
-        outputs, features, _ = agent.network.padded(inputs, start, agent.resets(episodes), lengths)
+        outputs, features, _ = agent.network.run(inputs, start, agent.resets(episodes), lengths)
         row = {}
         if log:
             answers = outputs.detach()

@@ -9,16 +9,30 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NamedTuple
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import nn
-from typing_extensions import TypeVar
+from typing_extensions import NamedTuple, TypeVar  # generic named tuples: from Python 3.11 on
 
 State = tuple[Any, ...]
 """What a network remembers: a NamedTuple of tensors, each with the batch as its first axis."""
 
 StateT = TypeVar("StateT", bound=State, default=State)
+
+
+class Recording(NamedTuple, Generic[StateT]):
+    """Outputs, features and last state of a sequence.
+
+    Attributes:
+        outputs: (T, B, O).
+        features: (T, B, F).
+        state: After the last step.
+    """
+
+    outputs: torch.Tensor
+    features: torch.Tensor
+    state: StateT
 
 
 class Network(nn.Module, ABC, Generic[StateT]):
@@ -33,7 +47,8 @@ class Network(nn.Module, ABC, Generic[StateT]):
     true, a row forgets its activity *before* that step and keeps its fast weights. Each network's docstring
     says what its activity is; `fast_weights` names the rest.
 
-    A subclass writes `initial_state` and `step`, or, where there is a faster way than a loop, `run`.
+    A subclass writes `initial_state` and `step`, or, where there is a faster way than a loop over steps,
+    `_features`.
 
     Attributes:
         num_features: F, size of the last hidden layer's activity.
@@ -68,86 +83,40 @@ class Network(nn.Module, ABC, Generic[StateT]):
 
     def step(self, inputs: torch.Tensor, state: StateT) -> tuple[torch.Tensor, StateT]:
         """One step: features (B, F) and the next state, from inputs (B, I) and the last state."""
-        raise NotImplementedError(f"{type(self).__name__} has neither `step` nor `run`.")
+        raise NotImplementedError(f"{type(self).__name__} has neither `step` nor `_features`.")
 
     def run(
-        self, inputs: torch.Tensor, state: StateT, resets: torch.Tensor | None
-    ) -> tuple[torch.Tensor, StateT]:
-        """Run over a sequence without the readout. Default: `step` in a loop.
-
-        Args:
-            inputs: (T, B, I).
-            state: State before the first step.
-            resets: (T, B) bool with at least one true entry, or None if there are no resets.
-
-        Returns:
-            The features (T, B, F) and the state after the last step.
-        """
-        start = self.initial_state(inputs.shape[1])
-        return in_stretches(self._loop, inputs, state, resets, start, self.fast_weights)
-
-    def _loop(self, inputs: torch.Tensor, state: StateT) -> tuple[torch.Tensor, StateT]:
-        features = []
-        for x in inputs:
-            y, state = self.step(x, state)
-            features.append(y)
-        return torch.stack(features), state
-
-    def features(
-        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, StateT]:
-        """Run without the readout.
-
-        Args:
-            inputs: (T, B, I).
-            state: State before the first step; None means `initial_state(B)`.
-            resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
-
-        Returns:
-            The features (T, B, F) and the state after the last step.
-        """
-        return self.run(inputs, *self.prepared(inputs, state, resets))
-
-    def both(
-        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor, StateT]:
-        """Outputs (T, B, O), features (T, B, F) and state at once, for learners with heads of their own."""
-        features, state = self.features(inputs, state, resets)
-        return self.readout(features), features, state
-
-    def forward(
-        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, StateT]:
+        self,
+        inputs: torch.Tensor,
+        state: StateT | None = None,
+        resets: torch.Tensor | None = None,
+        lengths: torch.Tensor | None = None,
+    ) -> Recording[StateT]:
         """Run over a sequence.
 
         Args:
             inputs: (T, B, I).
             state: State before the first step; None means `initial_state(B)`.
             resets: (T, B) bool, where activity is forgotten before the step; None: nowhere.
+            lengths: (B,) int64, each from 1 to T, after how many steps a row is over, which some networks
+                make use of to save time; None: all T. Outputs and features that come after, and the state of
+                a row that is over, may be anything.
 
         Returns:
-            The outputs (T, B, O) and the state after the last step.
+            Outputs (T, B, O), features (T, B, F) and the state after the last step.
+
+        Raises:
+            ValueError: If `resets` does not fit the inputs.
         """
-        outputs, _, state = self.both(inputs, state, resets)
+        features, state = self._features(inputs, *self._start(inputs, state, resets))
+        return Recording(self.readout(features), features, state)
+
+    def forward(
+        self, inputs: torch.Tensor, state: StateT | None = None, resets: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, StateT]:
+        """The outputs (T, B, O) and the state that `run` gives."""
+        outputs, _, state = self.run(inputs, state, resets)
         return outputs, state
-
-    def padded(
-        self,
-        inputs: torch.Tensor,
-        state: StateT | None = None,
-        resets: torch.Tensor | None = None,
-        lengths: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, StateT]:
-        """Compute `both` for rows of different lengths; some networks save time by it.
-
-        Args:
-            inputs: (T, B, I).
-            state: State before the first step; None means `initial_state(B)`.
-            resets: (T, B) bool; None: nowhere.
-            lengths: (B,) int64, each from 1 to T, after how many steps a row is over; None: all T. Outputs
-                and features that come after, and the state of a row that is over, may be anything.
-        """
-        return self.both(inputs, state, resets)
 
     def stream(
         self, state: StateT, resets: torch.Tensor | None = None, *, record: bool = False
@@ -173,14 +142,30 @@ class Network(nn.Module, ABC, Generic[StateT]):
         """Parameters that a learner's `weight_penalty` applies to. Default: all trained matrices."""
         return [p for p in self.parameters() if p.dim() >= 2 and p.requires_grad]
 
-    def prepared(
+    def _features(
+        self, inputs: torch.Tensor, state: StateT, resets: torch.Tensor | None
+    ) -> tuple[torch.Tensor, StateT]:
+        """The features (T, B, F) and the state after the last step. Default: `step` in a loop.
+
+        Args:
+            inputs: (T, B, I).
+            state: State before the first step.
+            resets: (T, B) bool with at least one true entry, or None if there are no resets.
+        """
+        start = self.initial_state(inputs.shape[1])
+        return in_stretches(self._loop, inputs, state, resets, start, self.fast_weights)
+
+    def _loop(self, inputs: torch.Tensor, state: StateT) -> tuple[torch.Tensor, StateT]:
+        features = []
+        for x in inputs:
+            y, state = self.step(x, state)
+            features.append(y)
+        return torch.stack(features), state
+
+    def _start(
         self, inputs: torch.Tensor, state: StateT | None, resets: torch.Tensor | None
     ) -> tuple[StateT, torch.Tensor | None]:
-        """The state to start from, and the resets that change anything.
-
-        Raises:
-            ValueError: If `resets` does not fit the inputs.
-        """
+        """The state to start from, and the resets that change anything; see `run`."""
         if resets is not None:
             if resets.shape != inputs.shape[:2] or resets.dtype != torch.bool:
                 raise ValueError(
@@ -190,20 +175,6 @@ class Network(nn.Module, ABC, Generic[StateT]):
             if self.keep_activity or not bool(resets.any()):
                 resets = None
         return (self.initial_state(inputs.shape[1]) if state is None else state), resets
-
-
-class Recording(NamedTuple):
-    """Outputs of a recorded `Stream` as if the sequence had been passed whole, with gradients.
-
-    Attributes:
-        outputs: (T, B, O).
-        features: (T, B, F).
-        state: After the last step.
-    """
-
-    outputs: torch.Tensor
-    features: torch.Tensor
-    state: State
 
 
 class Stream(Generic[StateT]):
@@ -241,7 +212,7 @@ class Stream(Generic[StateT]):
             self._inputs.append(inputs)
         return outputs[0]
 
-    def recorded(self) -> Recording:
+    def recorded(self) -> Recording[StateT]:
         """The sequence fed so far, with gradients to the network's parameters.
 
         Raises:
@@ -250,7 +221,7 @@ class Stream(Generic[StateT]):
         if not self._inputs:
             raise RuntimeError("no step was recorded; pass record=True and call step() first.")
         resets = None if self._resets is None else self._resets[: self._steps]
-        return Recording(*self.network.both(torch.stack(self._inputs), self._start, resets))
+        return self.network.run(torch.stack(self._inputs), self._start, resets)
 
 
 def in_stretches(

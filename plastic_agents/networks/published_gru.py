@@ -65,7 +65,7 @@ class PublishedGRU(Network[LeakyState]):
         """Zeros; nothing is drawn."""
         return LeakyState(self.recurrent.new_zeros(batch_size, self.num_features))
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: LeakyState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, LeakyState]:
         """Activity (T, B, N) and the state; see `Network.run`."""

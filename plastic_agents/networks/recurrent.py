@@ -74,7 +74,7 @@ class TorchRecurrent(Network[RecurrentState]):
             zeros(batch_size, self.history, self.input_size),
         )
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: RecurrentState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, RecurrentState]:
         """Activity (T, B, H) and the state; see `Network.run`."""

@@ -89,7 +89,7 @@ class CausalTransformer(Network[TransformerState]):
             zeros(batch_size, self.history, self.input_size),
         )
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: TransformerState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, TransformerState]:
         """Activity (T, B, F) of the last block, normalised, and the state; see `Network.run`."""

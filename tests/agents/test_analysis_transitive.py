@@ -212,7 +212,7 @@ def test_watching_changes_nothing(agent: NetworkAgent) -> None:
     np.testing.assert_allclose(plain.outputs, watched.outputs, atol=1e-5)
     inputs = torch.as_tensor(plain.episodes.observations)
     resets = torch.as_tensor(plain.episodes.resets)
-    outputs, features, state = agent.network.both(inputs[:13], None, resets[:13])
+    outputs, features, state = agent.network.run(inputs[:13], None, resets[:13])
     np.testing.assert_allclose(watched.outputs[:13], outputs.detach(), atol=1e-5)
     np.testing.assert_allclose(watched.features[:13], features.detach(), atol=1e-5)
     for ours, theirs in zip(watched.states[12], state, strict=True):
@@ -277,7 +277,7 @@ def test_item_representations_are_the_networks_own_steps(agent: NetworkAgent) ->
     inputs[0, :, :15], inputs[:, :, 31] = torch.as_tensor(items[:, 1]), 1.0
     start = network.initial_state(2)._replace(weights=weights)
     with torch.no_grad():
-        features, _ = network.features(inputs, start)
+        features = network.run(inputs, start).features
     torch.testing.assert_close(psi1[:, 1], features[0])
     torch.testing.assert_close(psi2[:, 1], features[1])
     axis = rank_code.decision_axis(network)

@@ -282,7 +282,7 @@ def test_parts_of_a_sequence_equal_the_whole(options: dict[str, Any], path: Any)
 def test_rows_of_different_lengths() -> None:
     torch.manual_seed(0)
     network, inputs, lengths = MPN(4, 6, 2).double(), random(9, 3, 4), torch.tensor([9, 4, 6])
-    outputs, features, _ = network.padded(inputs, None, None, lengths)
+    outputs, features, _ = network.run(inputs, None, None, lengths)
     whole = network(inputs)[0]
     for row, length in enumerate(lengths):
         assert_agree([outputs[:length, row]], [whole[:length, row]])

@@ -152,7 +152,7 @@ def test_recorded_stream_has_the_gradients_of_the_sequence(network: Network[Any]
     stream = network.stream(start, resets, record=True)
     for x in inputs:
         assert not stream.step(x).requires_grad
-    recording, (outputs, features, _) = stream.recorded(), network.both(inputs, start, resets)
+    recording, (outputs, features, _) = stream.recorded(), network.run(inputs, start, resets)
     close(recording.outputs, outputs)
     close(recording.features, features)
     for one, other in zip(
@@ -192,7 +192,7 @@ def test_resets_must_fit_the_inputs() -> None:
 def test_called_like_a_torch_layer(network: Network[Any]) -> None:
     for batch in (1, 5, 2):
         outputs, state = network(walk(6, batch))
-        features, _ = network.features(walk(6, batch))
+        features = network.run(walk(6, batch)).features
         assert outputs.shape == (6, batch, network.num_outputs)
         assert features.shape == (6, batch, network.num_features)
         assert all(tensor.shape[0] == batch for tensor in state)
@@ -204,7 +204,7 @@ def test_called_like_a_torch_layer(network: Network[Any]) -> None:
 def test_readout_of_features_is_output(network: Network[Any]) -> None:
     inputs = walk(8, 2)
     outputs, _ = network(inputs)
-    read = network.readout(network.features(inputs)[0])
+    read = network.readout(network.run(inputs).features)
     if isinstance(network, PublishedPlastic):
         asked = inputs[..., MODE.start] > 0
         assert not outputs[~asked].any()
@@ -258,7 +258,7 @@ def test_rows_start_anew(network: Network[Any]) -> None:
 
 def test_every_parameter_gets_a_gradient(network: Network[Any]) -> None:
     network.add_value_head()
-    outputs, features, state = network.both(walk(12, 8))
+    outputs, features, state = network.run(walk(12, 8))
     assert network.value is not None
     (outputs.square().sum() + network.value(features).square().sum()).backward()
     for name, parameter in network.named_parameters():

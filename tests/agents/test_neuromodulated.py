@@ -50,7 +50,7 @@ def everything(
     network.path = path  # type: ignore[assignment]
     start = PlasticState(*(tensor.detach().clone().requires_grad_() for tensor in start))
     inputs = inputs.clone().requires_grad_()
-    outputs, features, end = network.both(inputs, start, resets)
+    outputs, features, end = network.run(inputs, start, resets)
     results = [outputs, features, network.value(features), *end]
     loss = sum((x * random(*x.shape, dtype=x.dtype, seed=9)).sum() for x in results)
     assert isinstance(loss, torch.Tensor)

@@ -35,7 +35,7 @@ def _mpn(**options: object) -> Callable[[str], tuple[nn.Module, torch.Tensor, Lo
 def _padded(path: str) -> tuple[nn.Module, torch.Tensor, Loss]:
     network, x, _ = _mpn()(path)
     lengths = torch.tensor([5, 3])
-    return network, x, lambda x: network.padded(x, None, None, lengths)[1].square().sum()  # type: ignore[operator]
+    return network, x, lambda x: network.run(x, None, None, lengths)[1].square().sum()  # type: ignore[operator]
 
 
 def _neuromodulated(clip: float, start: int) -> Callable[[str], tuple[nn.Module, torch.Tensor, Loss]]:

@@ -219,7 +219,7 @@ def test_network_agrees_with_the_compiled_form_and_step_by_step():
         np.testing.assert_allclose(ours, given, atol=1e-7)
     inputs = a_trial().inputs
     states, _ = simulate(network.weights(), inputs.astype(float), None, network.dynamics)
-    features, _ = network.features(torch.as_tensor(inputs[:, None]))
+    features = network.run(torch.as_tensor(inputs[:, None])).features
     np.testing.assert_allclose(features[:, 0].detach().numpy(), states[1:], rtol=1e-4, atol=1e-5)
 
 
@@ -238,7 +238,7 @@ def test_noisy_sequence_is_the_same_in_pieces(leak):
         pieces.append(output)
     torch.testing.assert_close(torch.cat(pieces), whole)
     torch.testing.assert_close(state.noise, last.noise)
-    assert not torch.equal(network.features(inputs[:, :1])[0], network.features(inputs[:, :1], start)[0])
+    assert not torch.equal(network.run(inputs[:, :1]).features, network.run(inputs[:, :1], start).features)
 
 
 def test_clear_errors():

@@ -141,7 +141,7 @@ def test_penalties_by_hand(name: str) -> None:
 
     active = gradients(activity_penalty=0.5)
     episodes = agent.learner.training_episodes()
-    features, _ = agent.network.features(torch.as_tensor(episodes.observations))
+    features = agent.network.run(torch.as_tensor(episodes.observations)).features
     (0.5 * features.square().mean()).backward()
     for key, p in agent.network.named_parameters():
         extra = torch.zeros_like(p) if p.grad is None else p.grad

@@ -341,7 +341,7 @@ def test_compiled_whole_and_stepwise_are_one_network():
 
 def test_each_row_has_noise_of_its_own():
     network = plastic_agents.make("three-factor", ESTIMATION, device="cpu").network
-    rates = network.features(torch.ones(400, 2, 12))[0].detach()
+    rates = network.run(torch.ones(400, 2, 12)).features.detach()
     noise = rates - rates.mean(0)
     assert abs(np.corrcoef(noise[100:, 0, 0], noise[100:, 1, 0])[0, 1]) < 0.9
     assert not torch.equal(rates[:, 0], rates[:, 1])

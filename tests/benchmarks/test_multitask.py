@@ -131,7 +131,7 @@ def test_variance_while_passing_is_that_of_all_states_at_once():
     rows = measures.periods_of(battery)
     episodes = measures.trials_of(battery.with_settings(mode="long_all"), "delaygo", 16, 3, "variance")
     bins, starts = episodes.facts["direction"][:, 0], episodes.facts["epoch_starts"][0]
-    hidden = agent.network.features(torch.as_tensor(episodes.observations))[0].detach().numpy()
+    hidden = agent.network.run(torch.as_tensor(episodes.observations)).features.detach().numpy()
     first, last = starts[1], starts[2]  # stim1
     means = np.stack([hidden[first:last, bins == k].mean(1) for k in np.unique(bins)])
     row = rows.index(("delaygo", "stim1"))
@@ -159,8 +159,8 @@ def test_a_lesioned_copy_lacks_what_was_taken_away():
     assert not after.any()
     assert network(x)[1].modulation.any()
     hidden = replace(blank, hidden=np.arange(8) < 3)
-    assert not lesions.lesioned(network, hidden).features(x)[0][..., :3].any()
-    assert network.features(x)[0][..., :3].all()
+    assert not lesions.lesioned(network, hidden).run(x).features[..., :3].any()
+    assert network.run(x).features[..., :3].all()
 
 
 def test_one_task_is_measured_and_shown():

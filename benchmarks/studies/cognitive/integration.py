@@ -112,7 +112,7 @@ def _states(agent: NetworkAgent, episodes: Episodes) -> dict[str, npt.NDArray[np
     """Activity of each layer, and M of each plastic layer after each step, (S, T, n)."""
     inputs = torch.as_tensor(episodes.observations, device=agent.device)
     if not isinstance(agent.network, MPN):
-        features, _ = agent.network.features(inputs)
+        features = agent.network.run(inputs).features
         return {"hidden 1": features.transpose(0, 1).cpu().numpy()}
     states: dict[str, list[npt.NDArray[np.float32]]] = {}
     for step in agent.network.watch(inputs):

@@ -119,7 +119,7 @@ def outputs_of(network: Network[Any], episodes: Episodes) -> npt.NDArray[np.floa
         lengths = episodes.lengths[rows]
         steps = int(lengths.max())
         inputs = torch.as_tensor(episodes.observations[:steps, rows], device=device)
-        values, _, _ = network.padded(inputs, lengths=torch.as_tensor(lengths, device=device))
+        values, _, _ = network.run(inputs, lengths=torch.as_tensor(lengths, device=device))
         lives = np.arange(steps)[:, None, None] < lengths[None, :, None]
         outputs[:steps, rows] = np.where(lives, values.cpu().numpy(), 0.0)
     return outputs
@@ -172,7 +172,7 @@ def states(network: Network[Any], episodes: Episodes) -> Iterator[Arrays]:
                 "modulation_after": last.after.cpu().numpy(),
             }
     else:
-        for hidden in network.features(inputs)[0].cpu().numpy():
+        for hidden in network.run(inputs).features.cpu().numpy():
             yield {"hidden": hidden}
 
 

@@ -149,7 +149,7 @@ class BoundFastWeights(Network[BoundState]):
             zeros(batch_size, sum(self.cue_sizes)),
         )
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: BoundState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, BoundState]:
         """The memories' evidence for every candidate; see `Network.run`.
@@ -306,7 +306,7 @@ class FreeFastWeights(Network[FreeState]):
             zeros(batch_size, self.window - 1, self.input_size),
         )
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: FreeState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, FreeState]:
         """Hidden units of the read-out; each step writes, then reads.

@@ -105,7 +105,7 @@ class LeakySoftplus(Network[LeakySoftplusState]):
             torch.zeros(batch_size, dtype=torch.int64, device=rates.device),
         )
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: LeakySoftplusState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, LeakySoftplusState]:
         """Rates (T, B, N) and the state; see `Network.run`."""

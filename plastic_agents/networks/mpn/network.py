@@ -11,7 +11,7 @@ from torch import nn
 
 from plastic_agents.networks.activations import ACTIVATIONS
 from plastic_agents.networks.activations import activation as activation_named
-from plastic_agents.networks.base import Network
+from plastic_agents.networks.base import Network, Recording
 from plastic_agents.networks.initial import INITIALISATIONS, initialise, initialise_vector
 from plastic_agents.networks.mpn.rule import Rule, Synapses, run, run_loop, step
 from plastic_envs.arguments import Positive, Range, Size, Words, check_size, checked
@@ -333,7 +333,7 @@ class MPN(Network[MPNState]):
         """Inputs (..., E) of the first plastic layer for observations (..., I)."""
         return inputs if self.embedding is None else activation_named(self._f)(self.embedding(inputs))
 
-    def run(
+    def _features(
         self,
         inputs: torch.Tensor,
         state: MPNState,
@@ -358,16 +358,16 @@ class MPN(Network[MPNState]):
         modulation = ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)
         return activity, MPNState(modulation, torch.cat(hidden, dim=1) if hidden else state.hidden)
 
-    def padded(
+    def run(
         self,
         inputs: torch.Tensor,
         state: MPNState | None = None,
         resets: torch.Tensor | None = None,
         lengths: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, MPNState]:
-        """See `Network.padded`; after a row's length its activity is 0, and its M stays."""
-        features, state = self.run(inputs, *self.prepared(inputs, state, resets), lengths)
-        return self.readout(features), features, state
+    ) -> Recording[MPNState]:
+        """See `Network.run`; after a row's length its activity is 0, and its M stays."""
+        features, state = self._features(inputs, *self._start(inputs, state, resets), lengths)
+        return Recording(self.readout(features), features, state)
 
     def _previous(self, state: MPNState) -> list[torch.Tensor | None]:
         """Each layer's h before the first step, None without recurrence."""

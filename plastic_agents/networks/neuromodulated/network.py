@@ -111,7 +111,7 @@ class Neuromodulated(Network[PlasticState]):
         """The modulator m (...,) that goes with activities (..., n)."""
         return modulation(features, self.slow_weights())
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: PlasticState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, PlasticState]:
         """Activities (T, B, n) and the state; see `Network.run`."""
@@ -230,7 +230,7 @@ class NeuromodulatedStream(Stream[PlasticState]):
             with_gradients=drives is not None,
         )  # fmt: skip
 
-    def recorded(self) -> Recording:
+    def recorded(self) -> Recording[PlasticState]:
         """The sequence fed so far, with gradients to the network's parameters.
 
         Raises:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from plastic_agents.networks.base import Network, published_decoder
+from plastic_agents.networks.base import Network, Recording, published_decoder
 from plastic_agents.networks.normalised_hebb.rule import EPS, normalised_hebbian
 from plastic_agents.seeding import start_generator
 from plastic_envs.arguments import Range, Size, checked
@@ -124,21 +124,15 @@ class PublishedPlastic(Network[PublishedState]):
         )
 
     def run(
-        self, inputs: torch.Tensor, state: PublishedState, resets: torch.Tensor | None
-    ) -> tuple[torch.Tensor, PublishedState]:
-        """Reads of the fast weights, relu(P q), (T, B, H); zeros where nothing is asked."""
-        hidden, asks, state = self._recollect(inputs, state, resets)
-        return _spread(hidden, asks), state
-
-    def both(
         self,
         inputs: torch.Tensor,
         state: PublishedState | None = None,
         resets: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, PublishedState]:
-        """Outputs (T, B, O) and features (T, B, H), zeros where nothing is asked, and the state."""
-        hidden, asks, state = self._recollect(inputs, *self.prepared(inputs, state, resets))
-        return _spread(self.readout(hidden), asks), _spread(hidden, asks), state
+        lengths: torch.Tensor | None = None,
+    ) -> Recording[PublishedState]:
+        """See `Network.run`; features are what was read, relu(P q); zeros where nothing is asked."""
+        hidden, asks, state = self._recollect(inputs, *self._start(inputs, state, resets))
+        return Recording(_spread(self.readout(hidden), asks), _spread(hidden, asks), state)
 
     def _recollect(
         self, inputs: torch.Tensor, state: PublishedState, resets: torch.Tensor | None

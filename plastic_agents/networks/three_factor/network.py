@@ -140,7 +140,7 @@ class NoisyRates(Network[NoisyRateState]):
         normals = noise_streams(keys, number).normal(self.substeps, self.num_features)
         return normals.reshape(steps, len(keys), self.substeps, -1).swapaxes(1, 2)
 
-    def run(
+    def _features(
         self, inputs: torch.Tensor, state: NoisyRateState, resets: torch.Tensor | None
     ) -> tuple[torch.Tensor, NoisyRateState]:
         """Rates (T, B, N) before clipping, in the type of the weights, and the state; see `Network.run`."""

@@ -148,7 +148,7 @@ def _respond(
         return outputs, np.zeros((*outputs.shape[:2], 0))
     inputs = torch.as_tensor(episodes.observations, device=agent.device)
     state = agent.network.initial_state(inputs.shape[1], generator)
-    out, features, _ = agent.network.both(inputs, state)
+    out, features, _ = agent.network.run(inputs, state)
     return out.cpu().numpy(), features.cpu().numpy()
 
 
