@@ -1,6 +1,7 @@
 """Every registered environment keeps the same promises. A new id is tested by being in the table."""
 
 import pickle
+import re
 import warnings
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from plastic_envs import ENVIRONMENTS, Episodes, Task, TaskEnv, TaskVectorEnv, make_task
+from plastic_envs.testing import check_task
 from plastic_envs.views.records import SCALAR_ONLY
 
 IDS = sorted(ENVIRONMENTS)
@@ -17,14 +19,45 @@ IDS = sorted(ENVIRONMENTS)
 KINDS = sorted(
     {repr(sorted((k, v) for k, v in ENVIRONMENTS[i].items() if k != "tasks")): i for i in IDS}.values()
 )
+FAMILIES = sorted({ENVIRONMENTS[i]["task"]: i for i in IDS}.values())  # one id of each task class
+# Shorter episodes show the same.
+SHORT = {
+    "StimulusCoding-estimation-v0": {"num_steps": 60},
+    "StimulusCoding-classification-v0": {"num_steps": 60},
+    "PlasticGraph-switch-v0": {"num_steps": 20},
+}
+# How much less than chance random actions score, where the rules alone exclude some of them: a
+# direction that was not shown, an answer before it is asked for, a point off the circle.
+EXCLUDED = {
+    r"Cognitive-.*-vector-": 0.25,
+    r"Cognitive-dm[sc]|Cognitive-everything-": 0.4,
+    r"PlasticGraph-explore-": 0.05,
+    r"SensorimotorAssociation-v": 0.6,
+    r"SensorimotorAssociation-block-": 0.2,
+    r"StimulusCoding-classification-": 0.4,
+    r"StimulusCoding-estimation-": 3.0,
+}
 
 
-def whole_episode(env, seed, actions_seed=0):
-    """Everything an episode with random actions shows."""
-    rng = np.random.default_rng(actions_seed)
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_task_keeps_its_promises(env_id):
+    excluded = max([share for name, share in EXCLUDED.items() if re.match(name, env_id)], default=0.0)
+    # The oracle of references is told when the graph is switched.
+    told = 0.03 if env_id == "PlasticGraph-switch-v0" else 0.0
+    report = check_task(
+        make_task(env_id, **SHORT.get(env_id, {})), batch_size=8, chance_tolerance=excluded,
+        oracle_tolerance=told, pictures=env_id in FAMILIES,
+    )  # fmt: skip
+    assert {"chance", "oracle", "loss weights", "describe"} <= set(report.checked)
+    assert ("pictures" in report.checked) == (env_id in FAMILIES)
+
+
+def some_steps(env, seed, num_steps=30):
+    """What an episode with random actions shows, up to a number of steps."""
+    rng = np.random.default_rng(0)
     seen = [env.reset(seed=seed)]
     over = False
-    while not over:
+    while not over and len(seen) <= num_steps:
         env.action_space.seed(int(rng.integers(2**31)))
         seen.append(env.step(env.action_space.sample()))
         over = seen[-1][2] or seen[-1][3]
@@ -42,25 +75,24 @@ def test_gymnasium_checker_has_no_complaint(env_id):
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_seed_replays_the_whole_episode(env_id):
-    env, other = gym.make(env_id), gym.make(env_id)
-    first, again, fresh = whole_episode(env, 3), whole_episode(env, 3), whole_episode(other, 3)
-    assert data_equivalence(first, again)
-    assert data_equivalence(first, fresh)
+def test_a_seed_starts_over_wherever_the_environment_is(env_id):
+    env, fresh = gym.make(env_id), gym.make(env_id)
+    some_steps(env, 2)
+    assert data_equivalence(some_steps(env, 3), some_steps(fresh, 3))
     # Where an episode is one of a few (trials with one of two images), two seeds may well give the same.
-    assert not all(data_equivalence(first, whole_episode(env, seed)) for seed in range(4, 10))
+    drawn = make_task(env_id).sample(3, 7)
+    assert any((array != array[:, :1]).any() for array in (drawn.observations, drawn.targets))
 
 
-@pytest.mark.parametrize("env_id", IDS)
-def test_spaces_contain_what_is_shown_and_infos_share_no_memory(env_id):
+@pytest.mark.parametrize("env_id", KINDS)
+def test_what_is_shown_shares_no_memory(env_id):
     env = gym.make(env_id)
-    seen = whole_episode(env, 1)
-    for step in seen:
-        assert step[0] in env.observation_space
+    seen = some_steps(env, 1)
     arrays = [v for step in seen for v in (step[0], *step[-1].values()) if isinstance(v, np.ndarray)]
     episodes = env.unwrapped.episodes
     assert not any(np.shares_memory(a, episodes.observations) for a in arrays)
     envs = gym.make_vec(env_id, num_envs=3)
+    assert isinstance(envs.unwrapped, TaskVectorEnv)
     observations, infos = envs.reset(seed=0)
     assert observations in envs.observation_space
     kept = [observations.copy(), {k: v.copy() for k, v in infos.items()}]
@@ -74,37 +106,6 @@ def test_spaces_contain_what_is_shown_and_infos_share_no_memory(env_id):
 
 
 @pytest.mark.parametrize("env_id", KINDS)
-def test_row_b_of_the_vector_is_the_environment_seeded_with_s_plus_b(env_id):
-    num_envs, seed = 3, 11
-    envs = gym.make_vec(env_id, num_envs=num_envs)
-    assert isinstance(envs.unwrapped, TaskVectorEnv)
-    scalars = [gym.make(env_id) for _ in range(num_envs)]
-    observations, infos = envs.reset(seed=seed)
-    over = np.zeros(num_envs, dtype=bool)
-    for b, env in enumerate(scalars):
-        first, info = env.reset(seed=seed + b)
-        np.testing.assert_array_equal(first, observations[b])
-    envs.action_space.seed(0)
-    episodes_ended = np.zeros(num_envs, dtype=int)
-    while episodes_ended.min() < 1 or not over.any():
-        actions = envs.action_space.sample()
-        started = over
-        observations, rewards, over, truncated, infos = envs.step(actions)
-        assert not truncated.any()
-        for b, env in enumerate(scalars):
-            if started[b]:
-                (seen, info), reward, terminated = env.reset(), 0.0, False
-            else:
-                seen, reward, terminated, _, info = env.step(actions[b])
-            np.testing.assert_array_equal(seen, observations[b])
-            assert (reward, terminated) == (rewards[b], over[b])
-            for name in info.keys() - set(SCALAR_ONLY):
-                np.testing.assert_array_equal(info[name], infos[name][b])
-                assert infos[f"_{name}"][b]
-        episodes_ended += started
-
-
-@pytest.mark.parametrize("env_id", IDS)
 def test_pickled_environments_go_on_as_they_were(env_id):
     env = gym.make(env_id)
     env.reset(seed=2)
@@ -136,7 +137,7 @@ def test_every_render_mode(env_id, mode):
     with pytest.raises(gym.error.ResetNeeded):
         env.unwrapped.render()
     env.reset(seed=0)
-    for _ in range(3):
+    for _ in range(3 if mode == "ansi" else 1):
         frame = env.render()
         if mode == "ansi":
             assert isinstance(frame, str)
@@ -147,25 +148,19 @@ def test_every_render_mode(env_id, mode):
             assert frame.shape[2] == 3
             assert frame.std() > 0
         env.step(env.action_space.sample())
-    envs = gym.make_vec(env_id, num_envs=2, render_mode=mode)
+    num_envs = 2 if mode == "ansi" else 1
+    envs = gym.make_vec(env_id, num_envs=num_envs, render_mode=mode)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    assert len(envs.render()) == 2
+    assert len(envs.render()) == num_envs
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_task_says_what_it_is(env_id):
-    task = make_task(env_id)
-    covered = sorted(i for f in task.fields for i in range(f.start, f.start + f.size))
-    assert covered == list(range(task.observation_space.shape[0]))
-    episodes = task.sample(np.random.default_rng(0), 2)
+    task = make_task(env_id, **SHORT.get(env_id, {}))
+    assert task.fields
     assert np.isfinite(task.chance)
-    assert task.reference_scores(episodes)["oracle"] > task.chance
-    assert set(task.info_facts) <= set(episodes.step_facts)
-    assert (episodes.weights.sum(0) > 0).all()
-    if task.association is not None:
-        for name in (*task.association.cue, task.association.outcome):
-            assert task.field(name).vocabulary is not None
+    assert task.reference_scores(task.sample(0, 2))["oracle"] > task.chance
 
 
 class Countdown(Task):
@@ -204,14 +199,19 @@ def test_environments_out_of_step(num_envs):
         for t in range(40):
             actions = np.full(num_envs, t % 7)
             observations, rewards, over, _, infos = envs.step(actions)
-            for b, env in enumerate(scalars):
-                if started[b]:
-                    (seen, info), reward, terminated = env.reset(), 0.0, False
+            alone = []
+            for env, began, action in zip(scalars, started, actions, strict=True):
+                if began:
+                    seen, info = env.reset()
+                    alone.append((seen, 0.0, False, info))
                 else:
-                    seen, reward, terminated, _, info = env.step(actions[b])
-                np.testing.assert_array_equal(seen, observations[b])
-                assert (reward, terminated) == (rewards[b], over[b])
-                assert all(infos[name][b] == info[name] for name in info.keys() - set(SCALAR_ONLY))
+                    seen, reward, terminated, _, info = env.step(action)
+                    alone.append((seen, reward, terminated, info))
+            *shown, told = zip(*alone, strict=True)
+            for ours, theirs in zip((observations, rewards, over), shown, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+            for name in told[0].keys() - set(SCALAR_ONLY):
+                np.testing.assert_array_equal(infos[name], [info[name] for info in told])
             started = over
         # without a seed the environments go on with their own episodes
         observations, _ = envs.reset()
