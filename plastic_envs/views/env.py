@@ -13,9 +13,9 @@ from gymnasium import spaces
 from plastic_envs.actions import check_actions
 from plastic_envs.episodes import Episodes
 from plastic_envs.registry import build_task
-from plastic_envs.resets import next_task, whole_seed
 from plastic_envs.task import Task
 from plastic_envs.views.records import info_arrays, nothing
+from plastic_envs.views.resets import next_task, whole_seed
 
 __all__ = ["RENDER_MODES", "TaskEnv"]
 

@@ -200,12 +200,12 @@ def test_long_episodes_do_not_fill_the_memory():
     """Side by side, only what is being played is held when episodes are large."""
     envs = TaskVectorEnv(make_task(IDS[0], num_steps=100_000), 16)
     envs.reset(seed=0)
-    assert envs._records is not None
-    assert envs._records.episodes.batch_size == 16
+    assert envs._reel._records is not None
+    assert envs._reel._records.episodes.batch_size == 16
     alone = TaskVectorEnv(make_task(IDS[0], num_steps=100_000), 1)
     alone.reset(seed=0)
-    assert alone._records is not None
-    assert alone._records.episodes.observations.nbytes < 64 * 2**20
+    assert alone._reel._records is not None
+    assert alone._reel._records.episodes.observations.nbytes < 64 * 2**20
 
 
 # ---- scores ---------------------------------------------------------------------------------------

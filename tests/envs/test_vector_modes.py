@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 
 from plastic_envs import Episodes, Task, TaskEnv, TaskVectorEnv, make_task
-from plastic_envs.views import vector_env as views
+from plastic_envs.views import reel as views
 from plastic_envs.views.records import RESERVED, SCALAR_ONLY
 
 MODES = list(AutoresetMode)

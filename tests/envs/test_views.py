@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import data_equivalence
 
 from plastic_envs import Episodes, Task, TaskEnv, TaskVectorEnv, make_task
 from plastic_envs.streams import RowStreams
-from plastic_envs.views import vector_env as views
+from plastic_envs.views import reel as views
 from plastic_envs.views.itinerary import itinerary
 from plastic_envs.views.records import SCALAR_ONLY, StepRecords
 
@@ -141,8 +141,8 @@ def test_steps_share_no_memory_and_what_is_done_to_them_has_no_effect(task):
             array[...] = 1
         steps.append(envs.step(rng.integers(5, size=3)))
     kept = copy.deepcopy(steps)
-    assert envs._records is not None
-    inside = [envs._records.episodes.observations, envs._records._records]
+    assert envs._reel._records is not None
+    inside = [envs._reel._records.episodes.observations, envs._reel._records._records]
     flat = [(number, array) for number, step in enumerate(steps) for array in arrays_of(step)]
     for number, array in flat:
         assert array.flags.writeable
