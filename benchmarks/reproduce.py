@@ -5,6 +5,7 @@
     python benchmarks/reproduce.py transitive-inference --retrain
     python benchmarks/reproduce.py sensorimotor --only 'full-*' --analyse-only
     python benchmarks/reproduce.py sensorimotor --run-type DSManifPert
+    python benchmarks/reproduce.py docs/examples/memory_study.py:STUDY
 
 Writes `<out>/<study>/table.json` (rows: quantity, published, ours, interval, n), the same as table.md,
 figures/, and every run under `<out>/<study>/runs/<group>/`. Networks that come with the suite are used as
@@ -26,6 +27,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `benchmarks` is not installed
 
 import plastic_agents
 from benchmarks.studies import STUDIES, study
@@ -272,7 +275,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", nargs="?", help="a published system; see --list")
+    parser.add_argument(
+        "study", nargs="?", help="a published system (see --list), or your own study: file.py:NAME"
+    )
     parser.add_argument("--list", action="store_true", help="show what there is and stop")
     parser.add_argument("--out", type=Path, default=Path("results"), help="where to write (default: results)")
     parser.add_argument(
@@ -322,7 +327,7 @@ def _reproduce_and_tell(options: argparse.Namespace) -> int:
             options.seeds,
             options.run_type,
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise Mistake(one_line(error)) from error
     except RuntimeError as error:
         print(f"benchmarks/reproduce.py: {error}", file=sys.stderr)

@@ -88,12 +88,14 @@ def _key(module: str) -> str:
 
 
 def _run_file(path: str) -> None:
-    """Run a file as a module that knows its path."""
+    """Run a file as a module that knows its path; it may import its neighbours, as a script may."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path!r}")
     spec = importlib.util.spec_from_file_location(_key(path), path)
     assert spec is not None  # a file that ends in .py has a loader
     assert spec.loader is not None
+    if (folder := str(Path(path).parent)) not in sys.path:
+        sys.path.append(folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name], vars(module)["_FILE"] = module, path
     try:

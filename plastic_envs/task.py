@@ -65,6 +65,8 @@ class Task(ABC):
             `render_text` are written anew.
         split: Which episodes: "train", "validation" or "test". A task whose splits differ takes it as an
             argument, and draws what differs from `split_streams`.
+        report: Name ("module:Name" or "file.py:Name") of what a run of the runner measures and draws beyond
+            scores; see `plastic_agents.runner.task_reports`. None: the suite's own for this class, if any.
         score_name: What `metrics(...)["score"]` is ("accuracy", "reward", ...).
         chance: Score of an agent that knows the rules but has seen nothing; NaN where the task states none.
     """
@@ -83,6 +85,7 @@ class Task(ABC):
     pays_unweighted: bool = True
     components: tuple[str, ...] = ()
     pictures: str | None = None
+    report: str | None = None
     split: str = "train"
     score_name: str = "accuracy"
     chance: float = math.nan

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from plastic_envs.resets import whole_seed
 from plastic_envs.task import Task
 from plastic_envs.task_checks import arrays, play, scores
 from plastic_envs.task_checks.case import Case, TaskError
+from plastic_envs.views.resets import whole_seed
 
 __all__ = ["Report", "TaskError", "check_task"]
 

@@ -10,6 +10,7 @@ import importlib
 
 from benchmarks.studies.study import Study
 from plastic_envs.arguments import unknown_name
+from plastic_envs.naming import imported, is_name
 
 __all__ = ["STUDIES", "study"]
 
@@ -31,11 +32,17 @@ STUDIES: dict[str, str] = {
 
 
 def study(name: str) -> Study:
-    """The study of that name.
+    """The study of that name, or one of your own: "module:Name" or "path/to/file.py:Name" of a `Study`.
 
     Raises:
         ValueError: If there is none (with the nearest names).
+        TypeError: If the name is not of a study.
     """
+    if is_name(name):
+        own = imported(name)
+        if not isinstance(own, Study):
+            raise TypeError(f"study {name!r}: got {own!r}; expected a benchmarks.studies.study.Study.")
+        return own
     if name not in STUDIES:
         raise ValueError(unknown_name("study", name, STUDIES))
     subject: Study = importlib.import_module(STUDIES[name]).STUDY

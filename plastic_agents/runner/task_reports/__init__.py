@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from plastic_agents.agent import Agent
 from plastic_agents.runner.config import RunConfig
 from plastic_agents.runner.results import Results
-from plastic_envs.naming import name_of
+from plastic_envs.naming import imported, name_of
 from plastic_envs.task import Task
 
 __all__ = ["EXPERIMENTS", "Experiment", "experiment_of"]
@@ -50,7 +50,19 @@ class Experiment(Protocol):
 
 
 def experiment_of(task: Task) -> Experiment:
-    """The experiment for a task, by its class."""
+    """The experiment for a task: the one that it names in `Task.report`, or that of its class.
+
+    Raises:
+        TypeError: If the task names something else.
+    """
+    if task.report is not None:
+        own: Experiment = imported(task.report)
+        if not (hasattr(own, "measure") and hasattr(own, "figures")):
+            raise TypeError(
+                f"report={task.report!r} of {type(task).__name__}: got {own!r}; expected an object with "
+                "measure(agent, config) and figures(run, runs)."
+            )
+        return own
     for base in type(task).__mro__:
         name = EXPERIMENTS.get(name_of(base))
         if name is not None:
