@@ -290,6 +290,7 @@ def test_tasks_tell_their_resets(env_id: str) -> None:
         np.testing.assert_array_equal(told, episodes.resets[step])
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_short_lists() -> None:
     """A reduced run leaves chance (0.5) clearly within seconds. It says nothing of long lists."""
     task = plastic_envs.make_task(TASK, num_items=4, num_train_trials=12, num_test_trials=6)

@@ -162,6 +162,7 @@ def test_best_network_is_put_back():
     assert torch.equal(weights_of(agent), losses[best][1])
 
 
+@pytest.mark.slow
 def test_a_short_training_clears_a_real_bar():
     """Fifteen seconds of training: fast weights look up what they saw, on graphs with labels they never
     trained on.

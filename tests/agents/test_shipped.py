@@ -49,10 +49,10 @@ def test_transitive_inference_and_distance_effect(agent: NetworkAgent) -> None:
 
 def test_linking_joins_two_lists_and_a_sham_does_not(agent: NetworkAgent) -> None:
     """Miconi & Kay 2025, linking: across lists well above chance; sham: D before E almost never."""
-    linked = played(agent, made("TransitiveInference-linking-v0"), 1200)
+    linked = played(agent, made("TransitiveInference-linking-v0"), 400)
     assert np.nanmean(linked[:4, 4:]) > 0.8
     sham = made("TransitiveInference-linking-v0", schedule=("sham", {}))
-    pattern = sham_pattern(np.nan_to_num(played(agent, sham, 1200), nan=0.5), LISTS)
+    pattern = sham_pattern(np.nan_to_num(played(agent, sham, 400), nan=0.5), LISTS)
     assert pattern.disagree < 0.25 < 0.75 < pattern.agree
 
 

@@ -169,7 +169,7 @@ def enumerated(questions: Questions, edge_prob: float, max_degree: int) -> np.nd
 
 @pytest.mark.parametrize(("num_actions", "edge_prob"), [(8, 0.2), (6, 0.3), (10, 0.1)])
 def test_ideal_observer_agrees_with_full_enumeration(num_actions, edge_prob):
-    task, walks = sampled_walks(12, num_nodes=6, num_actions=num_actions, edge_prob=edge_prob, num_steps=25)
+    task, walks = sampled_walks(6, num_nodes=6, num_actions=num_actions, edge_prob=edge_prob, num_steps=25)
     max_degree = task.sampler.max_degree
     nodes, actions, next_nodes, _, segments = walks
     questions, credit = unknown_keys(nodes, actions, next_nodes, segments, 6, num_actions)
@@ -217,8 +217,15 @@ def test_ideal_observer_says_what_it_cannot_do():
 # ---- policies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["interleaved", "predict"])
-@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize(
+    ("mode", "seed"),
+    [
+        ("interleaved", None),
+        ("predict", 0),
+        pytest.param("interleaved", 0, marks=pytest.mark.slow),
+        pytest.param("predict", None, marks=pytest.mark.slow),
+    ],
+)
 def test_table_policy_scores_the_oracle_rate(mode, seed):
     task = make_task("PlasticGraph-disjoint-v0", split="test", mode=mode)
     episodes = task.sample(np.random.default_rng(3), 500)
