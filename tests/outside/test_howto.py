@@ -39,13 +39,14 @@ QUICK = [
 
 
 _ALL = re.DOTALL | re.MULTILINE
+_PYTHON = re.compile(r"^```python\n.*?^```", _ALL)
 
 
 def with_code(page: str) -> str:
     """The page with its example's code as it is now in the first block of Python."""
     (name,) = re.findall(r"\]\(\.\./examples/(\w+\.py)\)", page)
     code = (ROOT / "docs" / "examples" / name).read_text()
-    return re.sub(r"^```python\n.*?^```", lambda _: f"```python\n{code}```", page, count=1, flags=_ALL)
+    return re.sub(_PYTHON, lambda _: f"```python\n{code}```", page, count=1)
 
 
 @pytest.fixture(autouse=True)
