@@ -32,7 +32,7 @@ from benchmarks.studies.cognitive.rows import accuracy_rows
 from benchmarks.studies.rows import Entry, rows_of
 from benchmarks.studies.study import Drawn, Groups, Measured, Planned, Row, Settings, Study, combined, merged
 from plastic_agents.agent import Agent
-from plastic_agents.analysis.cluster_scores import co_membership_table
+from plastic_agents.analysis.clustering.scores import co_membership_table
 from plastic_agents.analysis.statistics import pearson
 from plastic_agents.analysis.task_variance import PROBED_EPOCHS
 from plastic_agents.networks.mpn.network import MPN

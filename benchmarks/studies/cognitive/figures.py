@@ -13,7 +13,7 @@ from benchmarks.studies.cognitive.lesions import KINDS, PRUNED_SHARES
 from benchmarks.studies.cognitive.measures import REPRESENTATIONS, periods_of, unpacked, unpacked_shift
 from benchmarks.studies.learning_curves import draw_curve, have_curves
 from benchmarks.studies.study import Drawn, Groups
-from plastic_agents.analysis.cluster_scores import co_membership
+from plastic_agents.analysis.clustering.scores import co_membership
 from plastic_agents.analysis.plots import multitask as plots
 from plastic_agents.analysis.task_variance import (
     PROBED_EPOCHS,

@@ -19,8 +19,8 @@ import torch
 from benchmarks.studies.study import Arrays, Measured, network_agent
 from plastic_agents.agent import Agent
 from plastic_agents.analysis import task_variance as variance
-from plastic_agents.analysis.cluster_scores import shared_units
-from plastic_agents.analysis.clusters import Clustering, cluster, cluster_groups, minibatch_groups
+from plastic_agents.analysis.clustering.clusters import Clustering, cluster, cluster_groups, minibatch_groups
+from plastic_agents.analysis.clustering.scores import shared_units
 from plastic_agents.analysis.state_shift import StateShift, state_shift
 from plastic_agents.analysis.statistics import Line
 from plastic_agents.analysis.subspaces import cross_variance, principal_basis, state_dimension

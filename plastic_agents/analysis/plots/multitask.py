@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
-from plastic_agents.analysis.clusters import Clustering
+from plastic_agents.analysis.clustering.clusters import Clustering
 from plastic_agents.analysis.fixed_points import stability
 from plastic_agents.analysis.state_shift import CATEGORIES, StateShift, category_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plastic_agents.analysis import clusters
+from plastic_agents.analysis.clustering import clusters
 from plastic_agents.analysis.plots import multitask as multitask_plots
 from plastic_agents.analysis.state_shift import state_shift
 

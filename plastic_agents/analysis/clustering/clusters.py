@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plastic_agents.analysis.cluster_scores import mean_agreement
-from plastic_agents.analysis.silhouettes import silhouettes_of_cuts
+from plastic_agents.analysis.clustering.scores import mean_agreement
+from plastic_agents.analysis.clustering.silhouettes import silhouettes_of_cuts
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

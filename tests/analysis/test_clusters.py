@@ -9,8 +9,8 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 
-from plastic_agents.analysis import cluster_scores as scores
-from plastic_agents.analysis import clusters, silhouettes
+from plastic_agents.analysis.clustering import clusters, silhouettes
+from plastic_agents.analysis.clustering import scores as scores
 from plastic_agents.analysis.task_variance import TaskPeriod
 
 metrics = pytest.importorskip("sklearn.metrics")
