@@ -79,3 +79,41 @@ def test_agents_without_their_extra_say_how_to_get_it(missing: str) -> None:
     last = process.stderr.strip().splitlines()[-1]
     assert last.startswith(f"ImportError: plastic_agents needs {missing}")
     assert 'pip install "plastic-gym[agents]"' in last
+
+
+def module_imports() -> dict[str, set[str]]:
+    """What every module of the repository imports of it, in functions and for types only too."""
+    files = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for package in OURS
+        for file in (ROOT / package).rglob("*.py")
+    }
+    imports: dict[str, set[str]] = {name: set() for name in files}
+    for name, file in files.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                parts = {f"{node.module}.{alias.name}" for alias in node.names}
+                imports[name] |= (parts & set(files)) or ({node.module} & set(files))
+            elif isinstance(node, ast.Import):
+                imports[name] |= {alias.name for alias in node.names} & set(files)
+        imports[name].discard(name)
+    return imports
+
+
+def test_imports_point_down_and_have_no_circles() -> None:
+    """benchmarks -> plastic_agents -> plastic_envs; imports for types are counted too."""
+    imports = module_imports()
+    floors = ("plastic_envs", "plastic_agents", "benchmarks")
+    for name, others in imports.items():
+        floor = floors.index(name.partition(".")[0])
+        assert all(floors.index(other.partition(".")[0]) <= floor for other in others), name
+    left = dict(imports)
+    while free := [name for name, others in left.items() if not others & set(left)]:
+        for name in free:
+            del left[name]
+    assert not left, f"a circle among {sorted(left)}"
+
+
+def test_no_folder_has_more_than_twenty_modules() -> None:
+    folders = [file.parent for package in OURS for file in (ROOT / package).rglob("*.py")]
+    assert max(folders.count(folder) for folder in set(folders)) <= 20

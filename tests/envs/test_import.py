@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
-
-import plastic_envs
 
 HEAVY = ("torch", "stable_baselines3", "matplotlib", "scipy")
 
@@ -28,17 +24,3 @@ for env_id in plastic_envs.ENVIRONMENTS:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_no_module_imports_one_that_imports_it():
-    """No circles, imports in functions and for types only counted too."""
-    root = Path(plastic_envs.__file__).parent
-    imports = {}
-    for path in root.rglob("*.py"):
-        module = ".".join(("plastic_envs", *path.relative_to(root).with_suffix("").parts))
-        nodes = ast.walk(ast.parse(path.read_text()))
-        imports[module] = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-    while free := [module for module, others in imports.items() if not others & imports.keys()]:
-        for module in free:
-            del imports[module]
-    assert not imports, f"a circle among {sorted(imports)}"
