@@ -1,4 +1,4 @@
-"""What a task is: a generator of episodes, written once, with three views.
+"""A task is a generator of episodes, written once, with three views.
 
 A `Task` makes a batch of episodes as arrays (time first). `TaskEnv` and `TaskVectorEnv` (see
 `plastic_envs.views.vector_env`) walk through those arrays one step at a time; `task.sample` hands them out
@@ -230,7 +230,7 @@ class Task(ABC):
 
     @functools.cached_property
     def _reset_steps(self) -> npt.NDArray[np.bool_]:
-        """Where the first episode has resets, (T,)."""
+        """Resets of an episode, (T,)."""
         return self.sample(np.random.default_rng(0), 1).resets[:, 0]
 
     # ---- scores ---------------------------------------------------------------------------------
@@ -410,7 +410,7 @@ class Task(ABC):
 
 @functools.cache
 def _parameters(cls: type[Task]) -> dict[str, inspect.Parameter]:
-    """What the constructor of a task takes."""
+    """Parameters of the constructor of a task, without `self`."""
     takes = dict(inspect.signature(cls.__init__).parameters)
     del takes[next(iter(takes))]  # self
     return takes

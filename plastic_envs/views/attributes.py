@@ -32,7 +32,7 @@ class SharedAttributes(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.
     _reel: Reel
     _attributes: dict[str, tuple[Any, ...]]  # those set from outside
 
-    def _begun(self) -> Reel:
+    def _reel_with_episodes(self) -> Reel:
         if not self._reel.has_begun:
             raise gym.error.ResetNeeded("there is no episode yet; call reset() first.")
         return self._reel
@@ -44,7 +44,7 @@ class SharedAttributes(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """What each environment was seeded with last."""
+        """Last seed of each environment."""
         return tuple(seed for _, seed in self._reel.generators.values())
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -80,7 +80,7 @@ class SharedAttributes(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.
         if name == "render":
             return tuple(lambda frame=frame: frame for frame in self.render() or [None] * self.num_envs)
         if name == "episodes":
-            episodes = replace(self._begun().episodes, seeds=self._reel.seeds)
+            episodes = replace(self._reel_with_episodes().episodes, seeds=self._reel.seeds)
             return tuple(episodes.select([column]) for column in self._reel.columns)
         if name not in _ATTRIBUTES:
             raise AttributeError(

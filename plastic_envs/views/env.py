@@ -30,7 +30,7 @@ def _check_render_mode(render_mode: str | None) -> str | None:
     return render_mode
 
 
-def _drawn(
+def _picture(
     task: Task, mode: str | None, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]
 ) -> npt.NDArray[np.uint8] | str | None:
     if mode is None:
@@ -131,7 +131,7 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
         """The episode at the current step, in the mode asked for at construction."""
         shape = self.action_space.shape or ()
         actions = np.array(self._actions, dtype=self.action_space.dtype).reshape(-1, *shape)
-        return _drawn(self.task, self.render_mode, self.episodes, 0, self._step, actions)
+        return _picture(self.task, self.render_mode, self.episodes, 0, self._step, actions)
 
     def _over(self) -> bool:
         return bool(self._step >= self.episodes.lengths[0])

@@ -29,7 +29,7 @@ RESERVED = frozenset({
 
 
 def info_arrays(task: Task, episodes: Episodes) -> dict[str, npt.NDArray[Any]]:
-    """What `info` tells of steps: arrays (T, B, ...), by name."""
+    """Facts of steps for `info`: arrays (T, B, ...), by name."""
     if wrong := [name for name in task.info_facts if name in RESERVED or name.startswith("_")]:
         raise ValueError(
             f"info_facts of {type(task).__name__}: {wrong} are taken, like all names that begin with '_'; "
@@ -40,7 +40,7 @@ def info_arrays(task: Task, episodes: Episodes) -> dict[str, npt.NDArray[Any]]:
 
 
 def nothing(dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, int]:
-    """What `info` tells when an episode is over, where that is not what it told of the last step.
+    """Facts for `info` when an episode is over, where they are not those of the last step.
 
     No target is right, no weight is given and no activity to be forgotten. All else stays as it was, for a
     number such as 0 would name a component, a period or a trial.
@@ -123,7 +123,7 @@ class StepRecords:
     def read(
         self, positions: npt.NDArray[np.int64], over: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
-        """What is shown at some positions, step * B + column; copies.
+        """Copies of the steps at some positions, step * B + column.
 
         Args:
             positions: (...).
@@ -139,13 +139,13 @@ class StepRecords:
             positions = positions.copy()
             positions[at] -= self.episodes.batch_size
         observations = self._flat_observations.take(positions, mode="clip")
-        told = self._flat_records.take(positions, mode="clip").view(self._type)
+        facts = self._flat_records.take(positions, mode="clip").view(self._type)
         if at is not None:
             observations[at] = np.zeros((), observations.dtype)
             for name, value in self._nothing.items():
-                told[name][at] = value
-        seen = observations.view(self._number_type).reshape(positions.shape + self._observation_shape)
-        return seen, [told[name] for name in self._names]
+                facts[name][at] = value
+        observations = observations.view(self._number_type).reshape(positions.shape + self._observation_shape)
+        return observations, [facts[name] for name in self._names]
 
 
 def _in_order(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -47,13 +47,13 @@ class Reel:
     Attributes:
         task: Whose episodes they are.
         generators: The generator of each environment's seeds, and what it was seeded with.
-        asked: The environments whose actions have an effect now: indices, or all.
+        active: The environments whose actions have an effect now: indices, or all.
     """
 
     def __init__(self, task: Task, num_envs: int, pause: int, goes_on: bool, max_steps: int | None) -> None:
         self.task, self.num_envs = task, num_envs
         self.generators: dict[int, tuple[np.random.Generator, int]] = {}
-        self.asked: Any = slice(None)
+        self.active: Any = slice(None)
         self._pause, self._goes_on, self._max_steps = pause, goes_on, max_steps
         self._slots = 0  # known once the first episode has shown how much memory one takes
         self._episode_bytes = 0
@@ -64,9 +64,9 @@ class Reel:
         self._row = 0
         # Where they were at row 0.
         self._columns = np.arange(num_envs)
-        self._left = np.zeros(num_envs, dtype=np.int64)  # steps left in the present episodes
+        self._steps_left = np.zeros(num_envs, dtype=np.int64)  # steps left in the present episodes
         self._numbers = np.full(num_envs, -1)  # numbers of the present episodes
-        self._made = np.full(num_envs, -1)  # number of the last episode made
+        self._last_made = np.full(num_envs, -1)  # number of the last episode made
         # What is shown in the rows that have been read and not yet handed out, the next one last.
         self._pages: list[_Page] = []
         self._pages_at_once = _FIRST_PAGES
@@ -78,7 +78,7 @@ class Reel:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there are episodes yet; without them nothing below may be asked for."""
+        """True once there are episodes; without them nothing below may be asked for."""
         return self._ahead is not None
 
     @property
@@ -97,7 +97,7 @@ class Reel:
 
     @property
     def over(self) -> npt.NDArray[np.bool_]:
-        """Whether each environment's episode is over, (N,); without a pause, the one before."""
+        """Environments whose episode is over, (N,); without a pause, the one before."""
         assert self._ahead is not None
         row: npt.NDArray[np.bool_] = self._ahead.over[self._row]
         return row
@@ -131,11 +131,11 @@ class Reel:
         Returns:
             Observations (N, O), and `info` of the environments that have started.
         """
-        shown = None if fresh.all() else self._now()[0]
+        present = None if fresh.all() else self._now()[0]
         # Nothing fails from here on.
         self._arrive()
         if task is not self.task:
-            self._made -= self._numbers + 1
+            self._last_made -= self._numbers + 1
             self._numbers[:] = -1
             if self._records is not None:
                 # Episodes made ahead are made again of the same seeds, as if the other task had been there.
@@ -143,23 +143,23 @@ class Reel:
             self.task = task
         for b, generator in generators.items():
             self.generators[b] = generator
-            self._made[b] = self._numbers[b] = -1
+            self._last_made[b] = self._numbers[b] = -1
         self._begin(fresh)
         assert self._records is not None
         nowhere = np.zeros(self.num_envs, dtype=bool)
-        observations, told = self._records.read(self._columns, nowhere)
-        told.append(self._numbers.copy())
-        if shown is not None:
-            observations[~fresh] = shown[~fresh]
-            for values in told:
+        observations, facts = self._records.read(self._columns, nowhere)
+        facts.append(self._numbers.copy())
+        if present is not None:
+            observations[~fresh] = present[~fresh]
+            for values in facts:
                 values[~fresh] = 0
         # Every entry of `info` has Gymnasium's mask, which tells which environments it is given for.
         self._names = [*INFO_OF_STEPS, *self.task.info_facts, "episode_number"]
         self._entries = [entry for name in self._names for entry in (name, f"_{name}")]
         self._look_ahead(most=0)
         self._pages, self._pages_at_once = [], _FIRST_PAGES
-        self._ask(self._now()[1][_WEIGHT])
-        return observations, _info(self._names, told, fresh)
+        self._find_active(self._now()[1][_WEIGHT])
+        return observations, _info(self._names, facts, fresh)
 
     def next(
         self,
@@ -173,7 +173,7 @@ class Reel:
         if not self._pages:
             self._read_pages()
         observations, ended, info = self._pages.pop()
-        self._ask(info["weight"])
+        self._find_active(info["weight"])
         truncated = np.zeros(self.num_envs, dtype=bool)
         if (self._pause == 0 or self._max_steps is not None) and np.count_nonzero(ended):
             ended, truncated = self._tell_ends(ended, info)
@@ -181,14 +181,14 @@ class Reel:
 
     def _begin(self, fresh: npt.NDArray[np.bool_]) -> None:
         """Put some environments at the first step of their next episode."""
-        self._left[fresh] = 0
-        if not (self._made - self._numbers)[fresh].all():
-            self._refill(self._left > 0 if fresh.all() else (self._left > 0) | ~fresh)
+        self._steps_left[fresh] = 0
+        if not (self._last_made - self._numbers)[fresh].all():
+            self._refill(self._steps_left > 0 if fresh.all() else (self._steps_left > 0) | ~fresh)
         assert self._records is not None
         lengths = self._durations()
         self._columns = np.where(fresh, (self._columns + self.num_envs) % len(lengths), self._columns)
         self._numbers[fresh] += 1
-        self._left[fresh] = lengths[self._columns[fresh]]
+        self._steps_left[fresh] = lengths[self._columns[fresh]]
 
     def _durations(self) -> npt.NDArray[np.int64]:
         """Steps (B,) that are played of the episodes in the columns."""
@@ -196,26 +196,26 @@ class Reel:
         lengths = self._records.episodes.lengths
         return lengths if self._max_steps is None else np.minimum(lengths, self._max_steps)
 
-    def _ask(self, weights: npt.NDArray[np.float32]) -> None:
+    def _find_active(self, weights: npt.NDArray[np.float32]) -> None:
         """Work out whose actions have an effect in the present row."""
         assert self._ahead is not None
         over = self._ahead.over[self._row]
         if self.task.pays_unweighted or self.task.closed_loop:
             waiting = self._pause == 1 and np.count_nonzero(over) > 0
-            self.asked = (~over).nonzero()[0] if waiting else slice(None)
+            self.active = (~over).nonzero()[0] if waiting else slice(None)
         else:
             # The weight is 0 where an episode is over, but not where it was broken off.
             broken_off = self._pause == 1 and self._max_steps is not None
-            self.asked = (weights * ~over if broken_off else weights).nonzero()[0]
+            self.active = (weights * ~over if broken_off else weights).nonzero()[0]
 
     def _now(self) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
-        """What is shown in the present row."""
+        """Observations and facts of the present row."""
         assert self._ahead is not None
         assert self._records is not None
         return self._records.read(self._ahead.positions[self._row], self._blank(self._row))
 
     def _blank(self, rows: Any) -> npt.NDArray[np.bool_]:
-        """Where nothing is left to be shown: the episode is over, and was not broken off."""
+        """Places where nothing is left to be shown: the episode is over, and was not broken off."""
         assert self._ahead is not None
         assert self._records is not None
         over: npt.NDArray[np.bool_] = self._ahead.over[rows]
@@ -236,24 +236,24 @@ class Reel:
         rows = self._row if one else slice(self._row, self._row + self._pages_at_once)
         self._pages_at_once = min(2 * self._pages_at_once, _MOST_PAGES)
         over = self._ahead.over[rows].copy()
-        observations, told = self._records.read(self._ahead.positions[rows], self._blank(rows))
-        told.append(self._numbers + self._ahead.begun[rows])
-        masks = np.empty((len(told), *over.shape), dtype=bool)
+        observations, facts = self._records.read(self._ahead.positions[rows], self._blank(rows))
+        facts.append(self._numbers + self._ahead.new_episodes[rows])
+        masks = np.empty((len(facts), *over.shape), dtype=bool)
         masks.fill(True)
-        entries: list[Any] = [None] * 2 * len(told)
-        entries[::2], entries[1::2] = told, masks
+        entries: list[Any] = [None] * 2 * len(facts)
+        entries[::2], entries[1::2] = facts, masks
         names = self._entries
         if one:
             self._pages.append((observations, over, dict(zip(names, entries, strict=True))))
             return
         pages = zip(observations, over, zip(*entries, strict=False), strict=False)
-        self._pages = [(seen, ended, dict(zip(names, page, strict=True))) for seen, ended, page in pages]
+        self._pages = [(row, ended, dict(zip(names, page, strict=True))) for row, ended, page in pages]
         self._pages.reverse()
 
     def _tell_ends(
         self, ended: npt.NDArray[np.bool_], info: dict[str, Any]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Which episodes have come to their end and which to the limit of steps; adds the final infos."""
+        """Episodes at their end, and those at the limit of steps, (N,) each; adds the final infos."""
         assert self._ahead is not None
         assert self._records is not None
         at = np.flatnonzero(ended)
@@ -266,14 +266,14 @@ class Reel:
         if self._max_steps is not None:
             truncated[at] = steps >= self._max_steps
         if not self._pause:
-            seen, told = self._records.read(steps * len(lengths) + columns, terminated[at])
-            told.append(self._numbers[at] + self._ahead.begun[row][at])
+            last, facts = self._records.read(steps * len(lengths) + columns, terminated[at])
+            facts.append(self._numbers[at] + self._ahead.new_episodes[row][at])
             final: list[npt.NDArray[Any]] = []
-            for values in told:
+            for values in facts:
                 final.append(np.zeros((self.num_envs, *values.shape[1:]), dtype=values.dtype))
                 final[-1][at] = values
             info["final_obs"] = np.full(self.num_envs, None, dtype=object)
-            for b, observation in zip(at, seen, strict=True):
+            for b, observation in zip(at, last, strict=True):
                 info["final_obs"][b] = observation.copy()
             info["final_info"] = _info(self._names, final, ended)
             info["_final_obs"], info["_final_info"] = ended.copy(), ended.copy()
@@ -286,21 +286,21 @@ class Reel:
         if self._ahead is None or self._records is None:
             return
         self._columns = self._ahead.columns[self._row]
-        self._left = self._durations()[self._columns] - self._ahead.steps[self._row]
-        self._numbers += self._ahead.begun[self._row]
+        self._steps_left = self._durations()[self._columns] - self._ahead.steps[self._row]
+        self._numbers += self._ahead.new_episodes[self._row]
         self._row, self._ahead = 0, None
 
     def _look_ahead(self, most: int) -> None:
         """Work out where the environments go from here, making more episodes where one has none left."""
-        ahead = self._made - self._numbers
-        if most and self._goes_on and not ((self._left > 1 - self._pause) | (ahead > 0)).all():
-            self._refill(self._left > 0)
-            ahead = self._made - self._numbers
+        ahead = self._last_made - self._numbers
+        if most and self._goes_on and not ((self._steps_left > 1 - self._pause) | (ahead > 0)).all():
+            self._refill(self._steps_left > 0)
+            ahead = self._last_made - self._numbers
         lengths = self._durations()
         # Where an episode is over, its column too may hold a new one: the last before it goes round again.
         count = min(self._slots + 1, self._most_pages + 2) if self._goes_on else 1
         columns = (self._columns + self.num_envs * np.arange(count)[:, None]) % len(lengths)
-        self._ahead = itinerary(lengths, columns, self._left, ahead, most, self._pause)
+        self._ahead = itinerary(lengths, columns, self._steps_left, ahead, most, self._pause)
 
     def _refill(self, playing: npt.NDArray[np.bool_]) -> None:
         """Fill every column that no environment is playing or has still ahead.
@@ -316,7 +316,7 @@ class Reel:
             fewest = 2 - self._pause
             self._slots = max(fewest, min(most, _BYTES_AHEAD // (self._episode_bytes * self.num_envs)))
         batch = self._slots * self.num_envs
-        ahead = self._made - self._numbers
+        ahead = self._last_made - self._numbers
         missing = self._slots - ahead - playing
         seeds = [episode_seeds(self.generators[int(b)][0], int(missing[b])) for b in np.flatnonzero(missing)]
         # The columns to fill, environment by environment, each from the one after its last.
@@ -332,7 +332,7 @@ class Reel:
             self._seeds[columns] = seeds_there
             for part in self._parts(len(columns)):
                 self._records.overwrite(columns[part], self.task.generate(RowStreams(seeds_there[part])))
-        self._made += missing
+        self._last_made += missing
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Parts of so many episodes that one may make at once."""
@@ -342,10 +342,10 @@ class Reel:
     def _generated(self, task: Task, seeds: npt.NDArray[np.uint64]) -> Episodes:
         """Episodes of seeds (B,), made part by part, as making them takes several times their memory."""
         first, *others = self._parts(len(seeds))
-        made = task.generate(RowStreams(seeds[first]))
+        episodes = task.generate(RowStreams(seeds[first]))
         if not others:
-            return made
-        records = StepRecords(task, made.select(np.arange(len(seeds)) % made.batch_size))
+            return episodes
+        records = StepRecords(task, episodes.select(np.arange(len(seeds)) % episodes.batch_size))
         for part in others:
             new = task.generate(RowStreams(seeds[part]))
             records.overwrite(np.arange(len(seeds))[part], new)
@@ -356,11 +356,11 @@ _WEIGHT = list(INFO_OF_STEPS).index("weight")
 
 
 def _info(
-    names: list[str], told: list[npt.NDArray[Any]], mask: npt.NDArray[np.bool_]
+    names: list[str], facts: list[npt.NDArray[Any]], mask: npt.NDArray[np.bool_]
 ) -> dict[str, npt.NDArray[Any]]:
-    """What `info` tells of the environments in the mask."""
+    """Entries of `info` about the environments in the mask."""
     info = {}
-    for name, values in zip(names, told, strict=True):
+    for name, values in zip(names, facts, strict=True):
         info[name], info[f"_{name}"] = values, mask.copy()
     return info
 

@@ -50,7 +50,7 @@ def environment_seeds(seed: Any, num_envs: int) -> list[int | None]:
 
 
 def reset_rows(mask: Any, num_envs: int) -> npt.NDArray[np.bool_]:
-    """Which environments `options["reset_mask"]` means, (num_envs,); None means all.
+    """Environments that `options["reset_mask"]` means, (num_envs,); None means all.
 
     Raises:
         TypeError: If it is no NumPy array of booleans.
@@ -73,11 +73,11 @@ def next_task(task: Task, options: Mapping[str, Any] | None) -> Task:
     Raises:
         ValueError: If the task knows no such options, or they change a space.
     """
-    chosen = task.with_options(options) if options else task
+    other = task.with_options(options) if options else task
     for name in ("observation_space", "action_space"):
-        ours, theirs = getattr(task, name), getattr(chosen, name)
+        ours, theirs = getattr(task, name), getattr(other, name)
         if ours != theirs:
             raise ValueError(
                 f"reset options {options} change the {name} from {ours} to {theirs}; make a new environment."
             )
-    return chosen
+    return other

@@ -18,7 +18,7 @@ from plastic_envs.actions import ActionCheck
 from plastic_envs.registry import build_task
 from plastic_envs.task import Task
 from plastic_envs.views.attributes import SharedAttributes
-from plastic_envs.views.env import _PICTURES_PER_SECOND, RENDER_MODES, _check_render_mode, _drawn
+from plastic_envs.views.env import _PICTURES_PER_SECOND, RENDER_MODES, _check_render_mode, _picture
 from plastic_envs.views.reel import Reel
 from plastic_envs.views.resets import environment_seeds, next_task, reset_rows
 
@@ -108,7 +108,7 @@ class TaskVectorEnv(SharedAttributes):
     def _asked_reset(
         self, seed: Any, options: dict[str, Any] | None
     ) -> tuple[npt.NDArray[np.bool_], list[int | None], Task]:
-        """Which environments start anew, their seeds, and the task to go on with."""
+        """Environments that start anew (num_envs,), their seeds, and the task to go on with."""
         options = dict(options or {})
         fresh = reset_rows(options.pop("reset_mask", None), self.num_envs)
         seeds = environment_seeds(seed, self.num_envs)
@@ -139,7 +139,7 @@ class TaskVectorEnv(SharedAttributes):
             ValueError: If an action that has an effect is not in the action space.
             ResetNeeded: If there is no episode yet or, where autoreset is disabled, one is over.
         """
-        reel = self._begun()
+        reel = self._reel_with_episodes()
         over = reel.over if self._pauses else None
         if self.autoreset_mode is AutoresetMode.DISABLED and reel.over.any():
             raise gym.error.ResetNeeded(
@@ -148,7 +148,7 @@ class TaskVectorEnv(SharedAttributes):
             )
         actions = self._checked(actions, over)
         rewards = np.zeros(self.num_envs)
-        at = reel.asked
+        at = reel.active
         columns = reel.columns[at]
         if len(columns):
             episodes, steps, answers = reel.episodes, reel.steps[at], actions[at]
@@ -162,11 +162,11 @@ class TaskVectorEnv(SharedAttributes):
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture (or text) per environment."""
-        reel = self._begun()
+        reel = self._reel_with_episodes()
         frames = []
         for b, (column, step) in enumerate(zip(reel.columns, reel.steps, strict=True)):
-            taken = self._actions[len(self._actions) - step :]
-            past = np.array([a[b] for a in taken], dtype=self.single_action_space.dtype)
+            recent = self._actions[len(self._actions) - step :]
+            past = np.array([a[b] for a in recent], dtype=self.single_action_space.dtype)
             past = past.reshape(-1, *(self.single_action_space.shape or ()))
-            frames.append(_drawn(self.task, self.render_mode, reel.episodes, column, step, past))
+            frames.append(_picture(self.task, self.render_mode, reel.episodes, column, step, past))
         return None if self.render_mode is None else tuple(frames)

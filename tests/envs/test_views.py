@@ -270,7 +270,7 @@ def test_an_itinerary_is_what_going_step_by_step_gives(seed):
         np.testing.assert_array_equal(found.steps[row], step)
         np.testing.assert_array_equal(found.positions[row], step * len(lengths) + column)
         np.testing.assert_array_equal(found.over[row], over)
-        np.testing.assert_array_equal(found.begun[row], nth)
+        np.testing.assert_array_equal(found.new_episodes[row], nth)
         nth, step = nth + over, np.where(over, 0, step + 1)
         if (nth > np.minimum(ahead, slots - 1)).any():
             break
