@@ -172,7 +172,7 @@ class Agent(ABC):
 
 
 class PlayState(NamedTuple):
-    """What `NetworkAgent.predict` hands from one call to the next.
+    """State that `NetworkAgent.predict` hands from one call to the next.
 
     Attributes:
         memory: The network's state, N rows.
@@ -538,7 +538,7 @@ def refuse_keywords(others: Mapping[str, Any]) -> None:
 
 
 def header(agent: Agent) -> dict[str, Any]:
-    """What a file says of the agent in it; see `plastic_agents.files`."""
+    """Description of an agent for its file; see `plastic_agents.files`."""
     task = agent.task
     return {
         "agent": agent.name,

@@ -174,7 +174,7 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def read_tensors(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], bool]:
-    """What a file of `torch.save` holds, without running any code from it.
+    """Content of a file of `torch.save`; no code from it is run.
 
     Args:
         path: The file.

@@ -68,7 +68,7 @@ class Foreign(NamedTuple):
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """How an agent is made.
+    """Specification of an agent: its network, its learner and their settings.
 
     Attributes:
         description: One line for `--help`.

@@ -109,7 +109,7 @@ class TaskVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """What a method of each environment returns."""
+        """Results of a method of each environment."""
         values = self.envs.call(method_name, *method_args, **method_kwargs)
         return [values[b] for b in self._get_indices(indices)]
 
@@ -121,6 +121,6 @@ class TaskVecEnv(VecEnv):
 
 
 def _by_environment(info: dict[str, Any]) -> list[dict[str, Any]]:
-    """What `info` tells of each environment, without the masks."""
+    """`info` of each environment, without the masks."""
     names = [name for name in info if not name.startswith("_") and name not in ("final_obs", "final_info")]
     return [dict(zip(names, row, strict=True)) for row in zip(*(info[name] for name in names), strict=True)]

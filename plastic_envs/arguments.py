@@ -241,7 +241,7 @@ def _hints(annotated: Hashable) -> dict[str, Any]:
 
 
 def _convert(value: Any, hint: Any) -> Any:
-    """What `check_argument` does, without the name."""
+    """A value as `check_argument` returns it; errors do not name the argument."""
     if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
         value = value.item()
     origin, inner = get_origin(hint), get_args(hint)

@@ -89,13 +89,13 @@ class Field:
 
     @property
     def slice(self) -> slice:
-        """Where the field lies in the last axis of an observation."""
+        """Place of the field in the last axis of an observation."""
         return slice(self.start, self.start + self.size)
 
 
 @dataclass(frozen=True)
 class Association:
-    """Which fields of an observation pose a question, and which one answers it.
+    """Fields of an observation that pose a question, and the one that answers it.
 
     A step whose `outcome` field is not zero shows a completed association (cue -> outcome); one whose outcome
     is zero asks for the outcome of its cue. A network may use this to know which parts of its input to bind;

@@ -19,7 +19,7 @@ _OURS = ("plastic_envs", "plastic_agents")
 
 
 def is_name(text: Any) -> bool:
-    """Whether a text has the form "module:Name" or "file.py:Name"."""
+    """True for a text of the form "module:Name" or "file.py:Name"."""
     module, colon, name = text.rpartition(":") if isinstance(text, str) else ("", "", "")
     return bool(colon and module) and all(part.isidentifier() for part in name.split("."))
 

@@ -192,7 +192,7 @@ class Task(ABC):
         return np.asarray(right, dtype=np.float32)
 
     def loss_weights(self, episodes: Episodes) -> npt.NDArray[np.float32]:
-        """How much each step counts in what is learned, (T, B); 0 where the answer has no effect.
+        """Weight of each step in the learner's loss, (T, B); 0 where the answer has no effect.
 
         Default: `episodes.weights`. A task whose score leaves out answers that are worth learning
         all the same (those of practice trials) says so here. Where targets are (T, B, K), so may be these: a
@@ -215,7 +215,7 @@ class Task(ABC):
     def resets_in(
         self, observations: npt.NDArray[np.float32], steps: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Where an agent that is fed one observation at a time forgets its activity first, (K,).
+        """Steps before which an agent that is fed one observation at a time forgets its activity, (K,).
 
         What `Episodes.resets` tells of whole episodes, for an agent that has only what it sees and the number
         of steps it has lived. Default: resets come at the same steps in every episode. A task in which they
@@ -292,7 +292,7 @@ class Task(ABC):
         return text
 
     def _drawn_by(self, form: str) -> Callable[..., Any]:
-        """What draws this task; imported when first asked for, as matplotlib is slow to import."""
+        """The function that draws this task; imported when first asked for, as matplotlib is slow."""
         assert self.pictures is not None
         module, _, name = self.pictures.partition(":")
         drawer: Callable[..., Any] = getattr(importlib.import_module(module), f"{name}_{form}")

@@ -1,4 +1,4 @@
-"""What every learner of the suite shares: the loop over updates, validation, the best weights, and resuming.
+"""Base of all learners: the loop over updates, validation, the best weights, and resuming.
 
 A learner meets a task through `Task` and a network through `Network`; it knows neither by name. Everything
 random in update u comes from streams derived from (seed, purpose, u), so a run that was stopped and resumed
@@ -78,7 +78,7 @@ class LearnerConfig:
 
 
 class AgentLike(Protocol):
-    """What a learner needs of the agent whose network it trains; see `plastic_agents.NetworkAgent`."""
+    """The part of an agent that a learner needs; see `plastic_agents.NetworkAgent`."""
 
     name: str
     network: Network[Any]
@@ -298,7 +298,7 @@ class Learner(ABC, Generic[ConfigT]):
         return self.env_steps if self.span.in_steps else self.update
 
     def is_broken_off(self) -> bool:
-        """Whether the latest call (or a first one over the settings' updates) has more to do."""
+        """True if the latest call (or a first one over the settings' updates) has more to do."""
         return self.span.start <= self._reached() < self.span.end and not self.done
 
     def _ended(self) -> bool:
@@ -343,7 +343,7 @@ class Learner(ABC, Generic[ConfigT]):
     def validation_cost(
         self, agent: AgentLike, episodes: Episodes, outputs: torch.Tensor, score: float
     ) -> float:
-        """What the best network has least of. Default: the negative validation score."""
+        """Cost by which the best network is chosen. Default: the negative validation score."""
         return -score
 
     def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
@@ -426,5 +426,5 @@ def put_weights(network: Network[Any], weights: Mapping[str, torch.Tensor]) -> N
 
 
 def same_weights(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> bool:
-    """Whether two state dicts hold the same names and numbers."""
+    """True if two state dicts hold the same names and numbers."""
     return ours.keys() == theirs.keys() and all(torch.equal(v, theirs[k].to(v)) for k, v in ours.items())

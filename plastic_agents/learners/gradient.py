@@ -107,7 +107,7 @@ class Plateau:
             self.rate, self.waited = min(self.rate, max(self.rate * self._factor, self._least)), 0
 
     def state(self) -> tuple[float, float, int]:
-        """What resuming takes."""
+        """State for resuming."""
         return self.rate, self.best, self.waited
 
     def load(self, state: tuple[float, float, int]) -> None:
@@ -149,7 +149,7 @@ class GradientLearner(Learner[GradientConfigT]):
         """The loss of update number `self.update`, ready for `backward`, and figures if `log`."""
 
     def parameters(self, agent: AgentLike) -> list[torch.nn.Parameter]:
-        """What is trained. Default: all of the network, but for what is marked as fixed."""
+        """Parameters that are trained. Default: all of the network's but those that are marked as fixed."""
         return [p for p in agent.network.parameters() if p.requires_grad]
 
     def prepare(self, agent: AgentLike) -> None:

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"([+-]?\d+)?(?:(:)([+-]?\d+)?)?")
 
 
 def trained_entries(network: nn.Module, parts: Sequence[str]) -> dict[str, torch.Tensor | None]:
-    """What of a network the parts name, by parameter: None for all of it, or a bool mask of its shape.
+    """Entries of a network that the parts name, by parameter: None for all, or a bool mask of its shape.
 
     Args:
         network: The network. Parameters that are fixed (`requires_grad` false) cannot be trained.

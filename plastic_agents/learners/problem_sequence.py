@@ -119,7 +119,7 @@ class ProblemSequenceConfig(LearnerConfig):
 
 
 class Outcome(NamedTuple):
-    """How learning a problem went.
+    """Outcome of learning one problem.
 
     Attributes:
         losses: Of every trial, before the step that it led to; the published list.

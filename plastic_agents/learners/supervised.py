@@ -116,7 +116,7 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         return self._mixtures[shares].sample(data, self.config.batch_size)
 
     def _batch_shares(self) -> tuple[float, ...]:
-        """What the batch of this update is made of."""
+        """Shares of the components in the batch of this update."""
         count = len(self._parts)
         if not self.config.one_component_per_batch:
             assert self.shares is not None

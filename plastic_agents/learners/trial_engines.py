@@ -28,7 +28,7 @@ __all__ = ["AutogradEngine", "CompiledEngine", "StepSettings", "Trial", "TrialEn
 
 
 class StepSettings(NamedTuple):
-    """How a step is taken; see `leaky_softplus.rule.adam_step` and `Costs`."""
+    """Settings of a step; see `leaky_softplus.rule.adam_step` and `Costs`."""
 
     learning_rate: float
     beta1: float
@@ -111,7 +111,7 @@ class TrialEngine(ABC):
 
     @abstractmethod
     def part(self, name: str) -> npt.NDArray[np.bool_]:
-        """Which of the weights belong to a part of the network, such as "readout", (P,)."""
+        """Mask (P,) of the weights that belong to a part of the network, such as "readout"."""
 
     def constrain(self) -> None:
         """Bring the weights back to where they may be after a step. Default: nothing."""

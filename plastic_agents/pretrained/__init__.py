@@ -46,5 +46,5 @@ def record_file(name: str | os.PathLike[str]) -> Path:
 
 
 def record(name: str | os.PathLike[str]) -> dict[str, Any]:
-    """What training a shipped network took (`updates`, `env_steps`, `train_seconds` ...), and its scores."""
+    """Effort of training a shipped network (`updates`, `env_steps`, `train_seconds` ...), and its scores."""
     return read_json(record_file(name))

@@ -1,4 +1,4 @@
-"""What a run saves to go on with, and going on with it."""
+"""Checkpoints of a run, and resuming from them."""
 
 from __future__ import annotations
 

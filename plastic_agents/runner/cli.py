@@ -1,4 +1,4 @@
-"""What the scripts share: a user's mistake ends with one line and exit status 2, never with a traceback.
+"""Common code of the scripts: a user's mistake ends with one line and exit status 2, not with a traceback.
 
 A traceback means a bug of ours. What a user can get wrong is raised as a `Mistake` where it is found out;
 what the machine refuses (a full disk, a folder that may not be written) comes as an OSError, training that

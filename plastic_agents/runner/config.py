@@ -175,7 +175,7 @@ class RunConfig:
 
     @property
     def code_names(self) -> list[str]:
-        """What names a module or file in place of a registered environment, agent or method."""
+        """Names of modules or files in place of registered environments, agents or methods."""
         return [name for name in (self.env, self.agent, self.method) if name and is_name(name)]
 
     def task(self) -> Task:
@@ -293,7 +293,7 @@ def from_file(path: str | Path, *, trust: bool = False, **overrides: Any) -> Run
 
 
 def read(path: str | Path, **overrides: Any) -> RunConfig:
-    """What `from_file` gives, only to be looked at: nothing that the file names is imported."""
+    """Settings as of `from_file`, only to be looked at: nothing that the file names is imported."""
     read_bytes(path, _LARGEST_TEXT)
     try:
         chosen = _choice_parser(exit_on_error=False).parse_path(path)
@@ -309,7 +309,7 @@ def read(path: str | Path, **overrides: Any) -> RunConfig:
 
 
 def _load_settings(text: str) -> Any:
-    """What YAML text says, checked before anything is made of it: settings are plain values, and not many.
+    """Settings in YAML text, checked before anything is made of them: plain values, and not many.
 
     Raises:
         ValueError: If it is too long, its aliases written out, or names a class (which jsonargparse imports).
@@ -378,7 +378,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def differences(config: RunConfig, other: RunConfig) -> list[str]:
-    """What tells two runs apart in their numbers, one line "field: this, that" each.
+    """Settings that tell two runs apart in their numbers, one line "field: this, that" each.
 
     Where and how a run is watched (device, threads, figures ...) is left out.
     """

@@ -41,7 +41,7 @@ _LOG = logging.getLogger("plastic_agents.runner.run")
 
 @dataclass(frozen=True)
 class _Effort:
-    """What training took: updates, environment steps, seconds of CPU and of wall-clock time."""
+    """Effort of training: updates, environment steps, seconds of CPU and of wall-clock time."""
 
     updates: int
     env_steps: int

@@ -55,7 +55,7 @@ class RunDirectory:
 
     @property
     def metrics_file(self) -> Path:
-        """What came out; there once the run is finished."""
+        """File of the results; there once the run is finished."""
         return self.path / "metrics.json"
 
     @property
@@ -75,7 +75,7 @@ class RunDirectory:
 
     @property
     def log_file(self) -> Path:
-        """What happened when."""
+        """File of the run's log."""
         return self.path / "run.log"
 
     @property
@@ -85,22 +85,22 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """Whether a run ended here."""
+        """True if a run ended here."""
         return self.metrics_file.exists()
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is something to resume from."""
+        """True if there is something to resume from."""
         return self.checkpoint_file.exists()
 
     @property
     def worth_keeping(self) -> bool:
-        """Whether training has left something here."""
+        """True if training has left something here."""
         return self.finished or self.has_checkpoint or self.agent_file.exists()
 
     @property
     def _replaced(self) -> Path:
-        """Where a run that is written over waits until the new one is finished."""
+        """Folder in which a run that is written over waits until the new one is finished."""
         return self.path.with_name(f".{self.path.name}.replaced")
 
     @contextmanager
@@ -181,7 +181,7 @@ class RunDirectory:
             shutil.rmtree(self._replaced)
 
     def _foreign_files(self) -> bool:
-        """Whether there are files that no run can have left; a run can leave `.partial` ones."""
+        """True if there are files that no run can have left; a run can leave `.partial` ones."""
         if not self.path.exists() or self.config_file.exists():
             return False
         return any(not file.name.endswith(".partial") for file in self.path.iterdir())
@@ -229,7 +229,7 @@ class RunDirectory:
         write_text(self.metrics_file, json.dumps(_defined(metrics), indent=2, allow_nan=False) + "\n")
 
     def read_metrics(self) -> dict[str, Any]:
-        """What `write_metrics` wrote; a ValueError that names the file if it is damaged."""
+        """Results as `write_metrics` wrote them; a ValueError that names the file if it is damaged."""
         return read_json(self.metrics_file)
 
     def siblings(self) -> list[RunDirectory]:
@@ -240,7 +240,7 @@ class RunDirectory:
 
 
 def _holder(lock: Path) -> str:
-    """Who holds a lock, as far as its file says: process, machine and since when."""
+    """Holder of a lock, as far as its file says: process, machine and since when."""
     try:
         lines = lock.read_text(encoding="utf-8").split()
         since = datetime.fromtimestamp(lock.stat().st_mtime).strftime("%Y-%m-%d %H:%M:%S")

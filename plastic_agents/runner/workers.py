@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.2
 
 
 class _State:
-    """How things stand in this worker."""
+    """State of this worker."""
 
     stopping = False
     busy = False

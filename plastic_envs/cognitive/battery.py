@@ -283,13 +283,13 @@ class CognitiveBattery(Task):
     # ---- scores ------------------------------------------------------------------------------------
 
     def step_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Whether each action (T, B) would be right by the rule, at that step."""
+        """Truth of each action (T, B) by the rule, at its step."""
         fixating = should_fixate(episodes, np.arange(episodes.num_steps)[:, None], slice(None))
         angle = episodes.facts["response_angle"]
         return rule_right(self.writer.outputs, actions, fixating, angle).astype(np.float32)
 
     def episode_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Whether each trial (B,) is right; NaN for ties."""
+        """1 for each trial (B,) that is right, 0 for the others; NaN for ties."""
         return trial_figures(self.writer.outputs, episodes, actions, self.settings.grace_steps)["trial"]
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:

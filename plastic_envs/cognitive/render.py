@@ -100,7 +100,7 @@ def trial_text(
 
 
 def _meaning(writer: TrialWriter, answer: npt.NDArray[Any]) -> str:
-    """What an answer says."""
+    """An answer in words."""
     fixates, response = writer.outputs.read(answer)
     if fixates:
         return "fixate"

@@ -269,7 +269,7 @@ class CognitiveSettings:
 
     @property
     def snaps(self) -> bool:
-        """Whether stimuli and responses are at one of the directions, not between them."""
+        """True if stimuli and responses are at one of the directions, not between them."""
         return self.dialect == "compact"
 
     @property

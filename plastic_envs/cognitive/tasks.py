@@ -39,7 +39,7 @@ EPOCHS = ("fix1", "stim1", "delay1", "stim2", "delay2", "go1")
 
 @dataclass(frozen=True)
 class Duration:
-    """How long an epoch lasts.
+    """Duration of an epoch.
 
     Attributes:
         low: Lower end of a uniform law, in ms.
@@ -103,12 +103,12 @@ class CognitiveTask:
 
     @property
     def is_simultaneous(self) -> bool:
-        """Whether two stimuli are on at once in one modality: the code must tell them apart."""
+        """True if two stimuli are on at once in one modality: the code must tell them apart."""
         return len(self.shown) == 2 and self.shown[0] == self.shown[1]
 
     @property
     def may_withhold(self) -> bool:
-        """Whether some trials call for no response."""
+        """True if some trials call for no response."""
         return self.rule in ("match", "nonmatch")
 
     @property

@@ -1,4 +1,4 @@
-"""Which class of evidence came most often: a sequence of tokens, counted up, asked for at the end."""
+"""Integration of evidence: the class of token that came most often is asked for at the end."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _GRAPHS, _WALK, _PREFERENCES, _PERMUTATION, _POOL = 0, 100, 101, 102, 103
 
 @dataclass(frozen=True, kw_only=True)
 class GraphTask(Task):
-    """What tasks on random labelled graphs share: graphs, observations, scores.
+    """Base of the tasks on random labelled graphs: graphs, observations, scores.
 
     See `GraphWalk` for the arguments.
     """

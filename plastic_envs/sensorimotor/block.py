@@ -228,7 +228,7 @@ class SensorimotorBlock(SensorimotorTask):
     # ---- scores ------------------------------------------------------------------------------------
 
     def outcomes(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Whether each trial was answered rightly, (R, B)."""
+        """Trials that were answered rightly, (R, B) bool."""
         return np.asarray((episodes.targets == actions)[self.outcome_step :: len(self.trial_periods)])
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:

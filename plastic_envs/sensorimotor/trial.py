@@ -1,4 +1,4 @@
-"""What trials of delayed association have in common: their parts, observations and actions."""
+"""Common parts of trials of delayed association: periods, observations and actions."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ ProblemNumber = Annotated[int, Range(0, 2**31 - 1)]
 
 @dataclass(frozen=True, kw_only=True)
 class SensorimotorTask(Task):
-    """What trials of delayed association have in common: their parts, observations and actions.
+    """Common parts of trials of delayed association: periods, observations and actions.
 
     Args:
         dt_ms: Duration of a step; must divide all epochs.

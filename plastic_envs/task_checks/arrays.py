@@ -39,7 +39,7 @@ def check_spaces(case: Case) -> None:
 
 
 def generated(case: Case) -> Episodes:
-    """What `generate` returns, if it is episodes whose observations are an array."""
+    """Episodes of `generate`, if they are episodes whose observations are an array."""
     drawn: Any = case.task.generate(RowStreams(episode_seeds(case.seed, case.batch_size)))
     name = type(drawn).__name__
     case.require(isinstance(drawn, Episodes), f"generate returned a {name}: expected plastic_envs.Episodes.")

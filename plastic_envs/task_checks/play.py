@@ -89,7 +89,7 @@ def _frames(
 
 
 def _differs(one: npt.NDArray[Any], other: npt.NDArray[Any], axes: int) -> npt.NDArray[np.bool_]:
-    """Where arrays differ, over the first axes; NaN is equal to NaN."""
+    """Places at which arrays differ, over the first axes; NaN is equal to NaN."""
     differs = (one != other) & ((one == one) | (other == other))
     return np.asarray(differs.reshape(*one.shape[:axes], -1).any(-1))
 

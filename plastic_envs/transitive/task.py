@@ -256,7 +256,7 @@ class TransitiveInference(Task):
     def _observations(
         self, items: npt.NDArray[np.float32], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        """What is seen before anything is answered, (T, B, O), of pairs (R, B)."""
+        """Observations (T, B, O) of pairs (R, B) before anything is answered."""
         layout, batch = self.layout, first.shape[1]
         same_for_all = np.zeros((layout.num_steps, 1, *self.observation_space.shape), dtype=np.float32)
         same_for_all[layout.starts + RESPONSE, :, self.field("go").start] = 1.0

@@ -162,7 +162,7 @@ def test_curriculum() -> None:
     agent = make(learner={"curriculum": ((2, {"num_items": [4, 6]}), (3, {"num_items": 7}))})
     learner = learner_of(agent)
     items = [learner.task_at(update).describe()["num_items"] for update in range(5)]
-    assert items == [4, 4, (4, 6), 7, 7]
+    assert items == [4, 4, [4, 6], 7, 7]
     assert learner.task_at(4).describe()["num_test_trials"] == 2
     agent.learn()
     assert learner.validation_task.describe()["num_items"] == 4
