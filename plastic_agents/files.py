@@ -289,8 +289,8 @@ def _reason(error: BaseException) -> str:
     """One line on what is wrong, without the library's advice, which may be to run what the file holds."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     if isinstance(error, pickle.UnpicklingError):
-        named = re.search(r"(?:GLOBAL|global|class|function)\s+`?([\w.]+\.[\w.]+)", str(error))
-        what = f" ({named[1]})" if named and not named[1].startswith("torch.serialization") else ""
+        match = re.search(r"(?:GLOBAL|global|class|function)\s+`?([\w.]+\.[\w.]+)", str(error))
+        what = f" ({match[1]})" if match and not match[1].startswith("torch.serialization") else ""
         return f"it holds something other than tensors and plain values{what}, which is never run"
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 

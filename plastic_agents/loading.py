@@ -74,8 +74,8 @@ def load(
         return _load_foreign(name, content, task, device)
     checked(content, _HEADER, name)
     try:
-        for named in filter(None, (content["agent"], content["method"])):
-            check_at_hand(named, trust)
+        for entry in filter(None, (content["agent"], content["method"])):
+            check_at_hand(entry, trust)
     except ValueError as error:
         raise ValueError(f"{name!r}: {error}") from error
     if task is None:

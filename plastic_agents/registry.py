@@ -127,11 +127,11 @@ def _fast_weights(task: Task, **arguments: Any) -> Network[Any]:
     if task.association is None:
         return FreeFastWeights(size, outputs, **arguments)
     names = task.association.cue
-    shown = task.field(task.association.outcome)
-    exchange = [i for i, name in enumerate(names) if task.field(name).vocabulary == shown.vocabulary]
+    outcome = task.field(task.association.outcome)
+    exchange = [i for i, name in enumerate(names) if task.field(name).vocabulary == outcome.vocabulary]
     binding = Binding(
         cue=tuple(task.field(name).slice for name in names),
-        outcome=shown.slice,
+        outcome=outcome.slice,
         exchange=exchange[0] if exchange else None,
         chained=task.association.chained,
     )
@@ -425,9 +425,9 @@ def learner_class(name: str, method: str | None = None) -> type[Learner[Any]]:
 
 def learner_defaults(name: str, method: str | None = None) -> dict[str, Any]:
     """Settings that agent `name` starts from, where they differ from those of the learner's own dataclass."""
-    known = {f.name for f in fields(learner_class(name, method).Config)}
+    names = {f.name for f in fields(learner_class(name, method).Config)}
     spec = agent_spec(name)
-    return {k: v for k, v in spec.learner.items() if k in known and method in (None, spec.method)}
+    return {k: v for k, v in spec.learner.items() if k in names and method in (None, spec.method)}
 
 
 def make(
@@ -472,9 +472,9 @@ def make(
     how = learner_class(name, method)
     if not isinstance(learner, LearnerConfig):
         changed = {**learner_defaults(name, method), **(learner or {})}
-        known = {f.name for f in fields(how.Config)}
-        if unknown := sorted(set(changed) - known):
-            raise ValueError(f"learner: {unknown_names(unknown, known)}")
+        names = {f.name for f in fields(how.Config)}
+        if unknown := sorted(set(changed) - names):
+            raise ValueError(f"learner: {unknown_names(unknown, names)}")
         learner = replace(how.Config(), **changed)
     elif not isinstance(learner, how.Config):
         raise TypeError(f"{type(learner).__name__} given for {how.__name__}; expected {how.Config.__name__}.")

@@ -143,8 +143,8 @@ def start_generator() -> torch.Generator:
 def noise_keys(batch_size: int, generator: torch.Generator | None) -> torch.Tensor:
     """Names (B,) int64 of the rows' streams of noise, drawn one by one; None: from `start_generator`."""
     generator = generator or start_generator()
-    drawn = [_draw(generator) for _ in range(batch_size)]
-    return torch.tensor(drawn, dtype=torch.int64, device=generator.device)
+    keys = [_draw(generator) for _ in range(batch_size)]
+    return torch.tensor(keys, dtype=torch.int64, device=generator.device)
 
 
 def noise_streams(keys: npt.NDArray[Any], number: npt.NDArray[np.int64]) -> RowStreams:

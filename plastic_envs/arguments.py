@@ -227,10 +227,10 @@ def unknown_names(unknown: Sequence[str], accepted: Iterable[str]) -> str:
 
     It begins with Python's own words, by which torchrl knows that an environment takes no `frameskip`.
     """
-    known = sorted(accepted)
-    near = [name for wrong in unknown for name in difflib.get_close_matches(wrong, known, n=2, cutoff=0.5)]
+    names = sorted(accepted)
+    near = [name for wrong in unknown for name in difflib.get_close_matches(wrong, names, n=2, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
-    return f"unexpected keyword argument {', '.join(map(repr, unknown))}.{hint} It takes {known}."
+    return f"unexpected keyword argument {', '.join(map(repr, unknown))}.{hint} It takes {names}."
 
 
 @functools.cache

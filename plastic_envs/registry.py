@@ -103,14 +103,14 @@ def register(env_id: str, task: type[Task] | str, **kwargs: Any) -> None:
                 f"{env_id}: got {task!r}; expected a subclass of plastic_envs.Task with `generate`."
             )
         # A class of a function's body has no name that could be looked up.
-        named: Any = task if "<" in task.__qualname__ else name_of(task)
+        source: Any = task if "<" in task.__qualname__ else name_of(task)
     elif is_name(task):
-        named = absolute(task)
+        source = absolute(task)
     else:
         raise ValueError(
             f'{env_id}: task={task!r}: expected a class, "package.module:Name" or "path/to/file.py:Name".'
         )
-    row = {"task": named, **kwargs}
+    row = {"task": source, **kwargs}
     if env_id in gym.registry and ENVIRONMENTS.get(env_id) != row:
         raise ValueError(
             f"{env_id!r} is registered already, as {ENVIRONMENTS.get(env_id)}; choose another id."

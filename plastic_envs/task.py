@@ -225,8 +225,8 @@ class Task(ABC):
             observations: (K, O).
             steps: (K,), number of each observation in its episode.
         """
-        known = self._reset_steps
-        return np.asarray(known[np.minimum(steps, len(known) - 1)] & (steps < len(known)))
+        resets = self._reset_steps
+        return np.asarray(resets[np.minimum(steps, len(resets) - 1)] & (steps < len(resets)))
 
     @functools.cached_property
     def _reset_steps(self) -> npt.NDArray[np.bool_]:
@@ -266,8 +266,8 @@ class Task(ABC):
             oracle = self.oracle_policy()
         except LookupError:
             return {"chance": self.chance, "oracle": math.nan}
-        policy_actions = rollout(self, oracle, played := self.unplayed(episodes))
-        return {"chance": self.chance, "oracle": self.metrics(played, policy_actions)["score"]}
+        policy_actions = rollout(self, oracle, fresh := self.unplayed(episodes))
+        return {"chance": self.chance, "oracle": self.metrics(fresh, policy_actions)["score"]}
 
     def oracle_policy(self) -> Policy:
         """A fresh copy of the task's named ideal observer, to be stepped like an agent."""
@@ -389,8 +389,8 @@ class Task(ABC):
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse reset options of names that the task does not have; to be called in `with_options`."""
         if unknown := [name for name in options if name not in self.options]:
-            known = f"expected some of {list(self.options)}" if self.options else "this task takes none"
-            raise ValueError(f"unknown reset options {unknown}: {known}.")
+            advice = f"expected some of {list(self.options)}" if self.options else "this task takes none"
+            raise ValueError(f"unknown reset options {unknown}: {advice}.")
 
     def probes(self) -> dict[str, Task]:
         """The same task under other conditions, on which an agent is also scored. Default: none."""
@@ -434,11 +434,11 @@ def rollout(task: Task, policy: Policy, episodes: Episodes) -> npt.NDArray[Any]:
     """
     rows = np.arange(episodes.batch_size)
     starts = np.ones(episodes.batch_size, dtype=bool)
-    taken = []
+    actions_by_step = []
     for step in range(episodes.num_steps):
         actions = np.asarray(policy.act(episodes.observations[step].copy(), starts))
         starts = np.zeros_like(starts)
-        taken.append(actions)
+        actions_by_step.append(actions)
         if task.closed_loop:
             task.advance(episodes, np.full_like(rows, step), rows, actions)
-    return np.stack(taken)
+    return np.stack(actions_by_step)

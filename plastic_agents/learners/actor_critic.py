@@ -111,9 +111,9 @@ def actor_critic_loss(
         probabilities stands in for an entropy bonus.
     """
     log_chances = outputs.log_softmax(-1)
-    taken = log_chances.gather(2, actions.unsqueeze(2)).squeeze(2)
+    log_chance = log_chances.gather(2, actions.unsqueeze(2)).squeeze(2)
     advantages = goals - values
-    policy = -(credits * taken * advantages.detach()).mean()
+    policy = -(credits * log_chance * advantages.detach()).mean()
     concentration = (log_chances.exp().square().sum(-1) * live).mean()
     value = (advantages.square() * live).mean()
     total = policy + config.concentration_weight * concentration + config.value_weight * value
@@ -204,8 +204,8 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         """
         every = np.ones(live.shape, dtype=np.float32)
         credit = task.loss_weights(episodes) if self.config.credit == "response" else every
-        scored = np.unique(episodes.periods[episodes.weights > 0])
-        factor = np.where(np.isin(episodes.periods, scored), self.config.scored_weight, 1.0)
+        periods = np.unique(episodes.periods[episodes.weights > 0])
+        factor = np.where(np.isin(episodes.periods, periods), self.config.scored_weight, 1.0)
         return np.asarray(credit * factor * live, dtype=np.float32)
 
     # ---- behaviour ------------------------------------------------------------------------------

@@ -37,12 +37,12 @@ def trained_entries(network: nn.Module, parts: Sequence[str]) -> dict[str, torch
         ValueError: If a part names nothing that can be trained, or has no such index.
     """
     free = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    found: dict[str, torch.Tensor | None] = {}
+    masks: dict[str, torch.Tensor | None] = {}
     for part in parts:
-        written = _PART.fullmatch(part.strip())
-        if written is None:
+        match = _PART.fullmatch(part.strip())
+        if match is None:
             raise ValueError(f"trained={part!r}: expected a pattern of names, or one with an [index] behind.")
-        pattern, index = written.group(1), written.group(2)
+        pattern, index = match.group(1), match.group(2)
         names = [name for name in free if fnmatch(name, pattern)]
         if not names:
             raise ValueError(
@@ -50,8 +50,8 @@ def trained_entries(network: nn.Module, parts: Sequence[str]) -> dict[str, torch
             )
         for name in names:
             if index is None:
-                found[name] = None
-            elif (mask := found.setdefault(name, torch.zeros_like(free[name], dtype=torch.bool))) is not None:
+                masks[name] = None
+            elif (mask := masks.setdefault(name, torch.zeros_like(free[name], dtype=torch.bool))) is not None:
                 shape = tuple(mask.shape)
                 try:
                     mask[_index(index)] = True
@@ -61,16 +61,16 @@ def trained_entries(network: nn.Module, parts: Sequence[str]) -> dict[str, torch
                     raise ValueError(
                         f"trained={part!r}: names no entry of {name}, which is of shape {shape}."
                     )
-    return {name: None if mask is None or bool(mask.all()) else mask for name, mask in found.items()}
+    return {name: None if mask is None or bool(mask.all()) else mask for name, mask in masks.items()}
 
 
 def _index(text: str) -> tuple[int | slice, ...]:
     places: list[int | slice] = []
     for place in text.split(","):
-        written = _PLACE.fullmatch(place.strip())
-        if written is None or not place.strip():
+        match = _PLACE.fullmatch(place.strip())
+        if match is None or not place.strip():
             raise ValueError(f"{place.strip()!r} is neither an integer nor a slice a:b")
-        first, colon, last = written.groups()
+        first, colon, last = match.groups()
         low, high = (None if end is None else int(end) for end in (first, last))
         if colon is None:
             assert low is not None

@@ -185,9 +185,9 @@ def _trials(task: Task, data: np.random.Generator) -> Iterator[Trial]:
     """Trials of a problem without end."""
     while True:
         episodes = task.sample(data, _TRIALS_AT_ONCE)
-        scored = task.loss_weights(episodes)
+        weights = task.loss_weights(episodes)
         for b in range(episodes.batch_size):
-            yield Trial(episodes.observations[:, b], episodes.targets[:, b], scored[:, b])
+            yield Trial(episodes.observations[:, b], episodes.targets[:, b], weights[:, b])
 
 
 def learn_problem(
@@ -307,8 +307,8 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
             self._attempt = Attempt(engine, task, data, noise, config)
         attempt, earlier = self._attempt, self._attempt.num_trials
         steps = task.sample(layout_generator(), 1).num_steps  # of a trial
-        left = self.span.end - self.env_steps
-        outcome = attempt.go_on(-(-left // steps) if self.span.in_steps else None)
+        rest = self.span.end - self.env_steps
+        outcome = attempt.go_on(-(-rest // steps) if self.span.in_steps else None)
         self.env_steps += (attempt.num_trials - earlier) * steps
         self.task, self.interrupted = task, outcome is None
         if outcome is None:
@@ -346,8 +346,8 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         if self.update < self.config.num_before:
             noise = self.streams.numpy(Streams.VALIDATION_START, self.update)
             states = [engine.states(inputs, noise) for inputs in one_trial_each(task)]
-            found = Moments.of(np.stack(states)[None])
-            self._moments = found if self._moments is None else self._moments.plus(found)
+            moments = Moments.of(np.stack(states)[None])
+            self._moments = moments if self._moments is None else self._moments.plus(moments)
 
     def _perturb(self, engine: TrialEngine) -> None:
         """Go back to the weights of the first problem, change the readout, and freeze it."""
@@ -359,9 +359,9 @@ class ProblemSequenceLearner(Learner[ProblemSequenceConfig]):
         rng = self.streams.numpy(Streams.BEHAVIOUR, self.update)
         order = np.arange(_NUM_DIRECTIONS)
         if self.config.perturbation != "control":
-            found = subspaces(self._moments, _NUM_DIRECTIONS)
-            stimulus = found.stimulus[:, :_NUM_DIRECTIONS]
-            sources = stimulus if self.config.perturbation == "stimulus" else found.decision
+            spaces = subspaces(self._moments, _NUM_DIRECTIONS)
+            stimulus = spaces.stimulus[:, :_NUM_DIRECTIONS]
+            sources = stimulus if self.config.perturbation == "stimulus" else spaces.decision
             order = rng.permutation(_NUM_DIRECTIONS)
             while sources is stimulus and (order == np.arange(_NUM_DIRECTIONS)).all():
                 order = rng.permutation(_NUM_DIRECTIONS)
@@ -413,10 +413,10 @@ def _rounded(flat: FloatArray) -> npt.NDArray[np.float32]:
 def one_trial_each(task: Task) -> list[npt.NDArray[np.float32]]:
     """Observations (T, O) of one trial per image of a problem, in the order of the images."""
     rng = layout_generator()
-    found: dict[int, npt.NDArray[np.float32]] = {}
+    inputs: dict[int, npt.NDArray[np.float32]] = {}
     while True:
         episodes = task.sample(rng, _TRIALS_AT_ONCE)
         for b, image in enumerate(episodes.facts["image"]):
-            found.setdefault(int(image), episodes.observations[:, b])
-        if len(found) == episodes.facts["images"].shape[1]:
-            return [found[image] for image in sorted(found)]
+            inputs.setdefault(int(image), episodes.observations[:, b])
+        if len(inputs) == episodes.facts["images"].shape[1]:
+            return [inputs[image] for image in sorted(inputs)]

@@ -123,10 +123,10 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
             return self.shares
         draw = self.streams.numpy(Streams.MIXTURE, self.update)
         if self.shares is None:  # by the task's own mixture
-            chosen = int(self.train_task.sample(draw, 1).facts["component"][0])
+            component = int(self.train_task.sample(draw, 1).facts["component"][0])
         else:
-            chosen = int(draw.choice(count, p=self.shares))
-        return tuple(float(k == chosen) for k in range(count))
+            component = int(draw.choice(count, p=self.shares))
+        return tuple(float(k == component) for k in range(count))
 
     def validated(self, cost: float, metrics: Mapping[str, Any]) -> None:
         """Mix the components anew, by their errors."""
@@ -139,8 +139,8 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
                 f"metrics['accuracy_by_component'] has {len(errors)} entries for {len(self._parts)} "
                 "components; expected one each, in the order of Task.components."
             )
-        seen = ~np.isnan(errors)
-        errors[~seen] = errors[seen].mean() if seen.any() else 1.0  # of which no episode was validated
+        valid = ~np.isnan(errors)
+        errors[~valid] = errors[valid].mean() if valid.any() else 1.0  # of which no episode was validated
         if not errors.sum() > 0.0:
             errors[:] = 1.0
         parts = _MIXTURE_KEPT * (np.array(self._parts) + errors / errors.sum())
@@ -178,8 +178,8 @@ class SupervisedLearner(GradientLearner[SupervisedConfig]):
         if log:
             answers = outputs.detach()
             answers = answers.argmax(-1) if episodes.targets.ndim == 2 else answers
-            taken = clip_actions(self.train_task.action_space, answers.cpu().numpy())
-            row = {"train/score": self.train_task.metrics(episodes, taken)["score"]}
+            actions = clip_actions(self.train_task.action_space, answers.cpu().numpy())
+            row = {"train/score": self.train_task.metrics(episodes, actions)["score"]}
         loss = self._cost(agent, self.train_task, episodes, outputs)
         if self.config.activity_penalty > 0.0:
             # After an episode's end a network may leave anything.

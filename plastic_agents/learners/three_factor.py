@@ -179,12 +179,12 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         constants = self.constants(network, episodes.num_steps)
         rng = self.streams.numpy(Streams.BEHAVIOUR, self.update)
         weights = network.weights()
-        shown = episodes.observations.astype(np.float64)
-        clean = episodes.step_facts.get("clean_observations", shown)
+        inputs = episodes.observations.astype(np.float64)
+        clean = episodes.step_facts.get("clean_observations", inputs)
         rewards = []
         for row, steps in enumerate(episodes.lengths):
             trial = run_trial(
-                weights, np.full(len(weights.bias), START_RATE), shown[:steps, row],
+                weights, np.full(len(weights.bias), START_RATE), inputs[:steps, row],
                 episodes.targets[:steps, row], rng.standard_normal((steps, len(weights.bias))), constants,
                 record_every=int(steps), rule_inputs=clean[:steps, row],
             )  # fmt: skip
@@ -211,14 +211,14 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         for t in range(episodes.num_steps):
             forget = torch.from_numpy(episodes.resets[t])
             rates = torch.where(forget[:, None], torch.full_like(rates, START_RATE), rates)
-            seen = torch.from_numpy(episodes.observations[t]).double()
-            drive = seen @ U.T + b
+            inputs = torch.from_numpy(episodes.observations[t]).double()
+            drive = inputs @ U.T + b
             kicks = torch.from_numpy(network.noise(state._replace(step=state.step + t), 1)[0])
             for kick in kicks:
                 free = rate_step(rates, drive + rates @ W.T, kick, network.constants)
                 pushed = sigma * math.sqrt(dt) * kick
                 traces[0].mul_(kept).add_(pushed[:, :, None] * rates[:, None, :])
-                traces[1].mul_(kept).add_(pushed[:, :, None] * seen[:, None, :])
+                traces[1].mul_(kept).add_(pushed[:, :, None] * inputs[:, None, :])
                 traces[2].mul_(kept).add_(pushed)
                 rates = free.clamp(network.constants.least_rate, network.constants.largest_rate)
             action, surprise = self._explore(network.readout(free.to(network.bias.dtype)).double(), generator)
@@ -242,11 +242,11 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
 
     def _expectation(self, num_steps: int) -> torch.Tensor:
         """Expected reward at each step (T,), grown with zeros to the number of steps."""
-        known = (
+        settings = (
             torch.zeros(0, dtype=torch.float64, device="cpu") if self._expected is None else self._expected
         )
-        missing = max(num_steps - len(known), 0)
-        self._expected = torch.cat([known, known.new_zeros(missing)])
+        missing = max(num_steps - len(settings), 0)
+        self._expected = torch.cat([settings, settings.new_zeros(missing)])
         return self._expected
 
     def _explore(
@@ -256,8 +256,8 @@ class ThreeFactorLearner(Learner[ThreeFactorConfig]):
         space = self.train_task.action_space
         if isinstance(space, spaces.Discrete):
             chances = outputs.softmax(-1)
-            drawn = torch.multinomial(chances, 1, generator=generator)
-            return drawn[:, 0].numpy(), torch.zeros_like(chances).scatter_(1, drawn, 1.0) - chances
+            samples = torch.multinomial(chances, 1, generator=generator)
+            return samples[:, 0].numpy(), torch.zeros_like(chances).scatter_(1, samples, 1.0) - chances
         noise = self.config.exploration * torch.randn(
             outputs.shape, generator=generator, dtype=torch.float64, device=generator.device
         )

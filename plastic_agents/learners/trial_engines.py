@@ -131,12 +131,12 @@ class CompiledEngine(TrialEngine):
         """See `TrialEngine.loss_and_gradient`."""
         inputs = trial.inputs.astype(np.float64)
         scored = trial.scored.astype(np.float64)
-        found = run_trial(
+        result = run_trial(
             self.weights, inputs, trial.targets, scored, self._kicks(len(inputs), noise),
             self.network.dynamics, self.settings.costs, self.rate_target,
         )  # fmt: skip
-        self.mean_square, self.outputs = found.mean_square, found.outputs
-        return found.loss, found.gradient
+        self.mean_square, self.outputs = result.mean_square, result.outputs
+        return result.loss, result.gradient
 
     def states(self, inputs: npt.NDArray[np.float32], noise: np.random.Generator) -> FloatArray:
         """States (T, N) after each step of a trial in which nothing is learned."""
@@ -154,10 +154,10 @@ class CompiledEngine(TrialEngine):
 
     def part(self, name: str) -> npt.NDArray[np.bool_]:
         """See `TrialEngine.part`."""
-        chosen = np.zeros(len(self.flat), dtype=bool)
+        mask = np.zeros(len(self.flat), dtype=bool)
         for array, (place, _) in layout(*self.network.sizes).items():
-            chosen[place] = array.startswith(name)
-        return chosen
+            mask[place] = array.startswith(name)
+        return mask
 
     def constrain(self) -> None:
         """Rectify the initial state: after the step, before the next trial."""
@@ -187,8 +187,8 @@ class AutogradEngine(TrialEngine):
             torch.as_tensor(trial.scored[:, None], device=place),
         )
         parameters = [p for _, p in self._parameters]
-        found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        parts = [gradient.cpu().numpy().astype(np.float64).ravel() for gradient in found]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        parts = [gradient.cpu().numpy().astype(np.float64).ravel() for gradient in gradients]
         self.outputs = outputs.detach()[:, 0].cpu().numpy()
         return loss.item(), np.concatenate(parts)
 

@@ -29,9 +29,9 @@ def agent_file(name: str | os.PathLike[str]) -> Path:
     Raises:
         ValueError: If no network of that name is shipped (with the nearest ones).
     """
-    name, known = os.fspath(name), names()
-    if name not in known:
-        raise ValueError(unknown_name("shipped network", name, known))
+    name, available = os.fspath(name), names()
+    if name not in available:
+        raise ValueError(unknown_name("shipped network", name, available))
     return _FOLDER / f"{name}.pt"
 
 

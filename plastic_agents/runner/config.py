@@ -228,20 +228,20 @@ def parse(arguments: Sequence[str] | None = None, *, once: bool = False, prog: s
         once: Refuse a setting that comes twice, of which the last would be taken silently.
         prog: Name of the command, for help and messages.
     """
-    given = [_with_underscores(text) for text in (sys.argv[1:] if arguments is None else arguments)]
-    names = [text.partition("=")[0] for text in given if text.startswith("--") and text != "--config"]
+    texts = [_with_underscores(text) for text in (sys.argv[1:] if arguments is None else arguments)]
+    names = [text.partition("=")[0] for text in texts if text.startswith("--") and text != "--config"]
     if once and (twice := sorted({name for name in names if names.count(name) > 1})):
         _base_parser(prog=prog).error(
             f"{', '.join(twice)}: given more than once; a run has one value of each."
         )
-    early = [text for text in given if text not in ("-h", "--help") and not text.startswith("--print_config")]
+    early = [text for text in texts if text not in ("-h", "--help") and not text.startswith("--print_config")]
     try:
-        chosen = _choice_parser(prog=prog).parse_args(early)
-        typed = {absolute(text.partition("=")[2] if text.startswith("--") else text) for text in given}
-        for name in filter(is_name, (chosen.env, chosen.agent, chosen.method)):
-            _bring_in(name, typed=absolute(name) in typed, trust=chosen.trust)
-        parser = make_parser(chosen.agent, chosen.method, prog=prog)
-        return _instantiate(parser, parser.parse_args(given))
+        choice = _choice_parser(prog=prog).parse_args(early)
+        typed = {absolute(text.partition("=")[2] if text.startswith("--") else text) for text in texts}
+        for name in filter(is_name, (choice.env, choice.agent, choice.method)):
+            _bring_in(name, typed=absolute(name) in typed, trust=choice.trust)
+        parser = make_parser(choice.agent, choice.method, prog=prog)
+        return _instantiate(parser, parser.parse_args(texts))
     except (TypeError, ValueError) as error:
         _base_parser(prog=prog).error(str(error))
 
@@ -296,13 +296,13 @@ def read(path: str | Path, **overrides: Any) -> RunConfig:
     """Settings as of `from_file`, only to be looked at: nothing that the file names is imported."""
     read_bytes(path, _LARGEST_TEXT)
     try:
-        chosen = _choice_parser(exit_on_error=False).parse_path(path)
-        agent, method = overrides.get("agent", chosen.agent), overrides.get("method", chosen.method)
+        choice = _choice_parser(exit_on_error=False).parse_path(path)
+        agent, method = overrides.get("agent", choice.agent), overrides.get("method", choice.method)
         if is_name(name := method or agent):
             _bring_in(name, typed=name in overrides.values(), trust=False)
         # The file of a run has all settings of its learner, and names the method where the agent is not ours.
-        known = RunConfig.agent if method and agent not in AGENTS else agent
-        parser = make_parser(known, method, exit_on_error=False)
+        neighbour = RunConfig.agent if method and agent not in AGENTS else agent
+        parser = make_parser(neighbour, method, exit_on_error=False)
         return replace(_instantiate(parser, parser.parse_path(path)), **overrides)
     except (ArgumentError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r}: {' '.join(str(error).split())}") from error
@@ -358,8 +358,8 @@ def from_mapping(settings: Mapping[str, Any]) -> RunConfig:
     Raises:
         ValueError: If there is no such setting, agent or method, or a value is of the wrong type or range.
     """
-    chosen = RunConfig(**{name: settings[name] for name in ("agent", "method") if name in settings})
-    parser = make_parser(chosen.agent, chosen.method, exit_on_error=False)
+    choice = RunConfig(**{name: settings[name] for name in ("agent", "method") if name in settings})
+    parser = make_parser(choice.agent, choice.method, exit_on_error=False)
     try:
         return _instantiate(parser, parser.parse_object(dict(settings)))
     except (ArgumentError, TypeError) as error:
@@ -434,8 +434,8 @@ def _choice_parser(exit_on_error: bool = True, prog: str = _PROG) -> ArgumentPar
 
 
 def _instantiate(parser: ArgumentParser, values: Namespace) -> RunConfig:
-    made = parser.instantiate(values)
-    return RunConfig(**{f.name: made[f.name] for f in fields(RunConfig)})
+    values_by_name = parser.instantiate(values)
+    return RunConfig(**{f.name: values_by_name[f.name] for f in fields(RunConfig)})
 
 
 def _plain(value: Any) -> Any:

@@ -203,14 +203,14 @@ def _train(
 
 def main(arguments: list[str] | None = None, prog: str = "benchmarks/run.py") -> int:
     """The command line, under the name `prog`. Returns the exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if "--list" in given:
+    texts = sys.argv[1:] if arguments is None else arguments
+    if "--list" in texts:
         print(listing())
         return 0
-    if "--version" in given:
+    if "--version" in texts:
         print(f"plastic-gym {plastic_envs.__version__}")
         return 0
-    return guarded(prog, lambda: _run_and_tell(parse(given, once=True, prog=prog)))
+    return guarded(prog, lambda: _run_and_tell(parse(texts, once=True, prog=prog)))
 
 
 def listing(*kinds: str) -> str:

@@ -235,8 +235,8 @@ class RunDirectory:
     def siblings(self) -> list[RunDirectory]:
         """Finished runs on the same environment, this one excepted, in alphabetical order."""
         pattern = "*/seed-*/metrics.json"
-        found = sorted(self.path.parent.parent.glob(pattern))
-        return [RunDirectory(file.parent) for file in found if file.parent != self.path]
+        locks = sorted(self.path.parent.parent.glob(pattern))
+        return [RunDirectory(file.parent) for file in locks if file.parent != self.path]
 
 
 def _holder(lock: Path) -> str:

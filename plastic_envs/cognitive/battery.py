@@ -306,12 +306,12 @@ class CognitiveBattery(Task):
         component, count = episodes.facts["component"], len(self.settings.tasks)
 
         def by_component(values: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> list[float]:
-            given = np.bincount(component, np.where(counts > 0, values, 0.0), count)
-            return [_share(a, b) for a, b in zip(given, np.bincount(component, counts, count), strict=True)]
+            totals = np.bincount(component, np.where(counts > 0, values, 0.0), count)
+            return [_share(a, b) for a, b in zip(totals, np.bincount(component, counts, count), strict=True)]
 
         def mean(values: npt.NDArray[np.float64]) -> float:
-            known = values[~np.isnan(values)]
-            return _share(known.sum(), len(known))
+            finite = values[~np.isnan(values)]
+            return _share(finite.sum(), len(finite))
 
         score = mean(figures["trial"])
         found: dict[str, Any] = {
@@ -322,8 +322,8 @@ class CognitiveBattery(Task):
             "accuracy_fixation": mean(figures["fixation"]),
         }
         if self.components:
-            scored = (~np.isnan(figures["trial"])).astype(np.float64)
-            found["accuracy_by_component"] = by_component(figures["trial"], scored)
+            has_score = (~np.isnan(figures["trial"])).astype(np.float64)
+            found["accuracy_by_component"] = by_component(figures["trial"], has_score)
             found["accuracy_angle_by_component"] = by_component(
                 figures["angle_right"], figures["angle_steps"]
             )
@@ -351,10 +351,10 @@ class CognitiveBattery(Task):
         """
         if not self.components:
             return super().with_mixture(shares)  # type: ignore[return-value]
-        made = copy.copy(self)
-        made.settings = self.settings.changed(task_sampling=[float(share) for share in shares])
-        made._mix()
-        return made
+        task = copy.copy(self)
+        task.settings = self.settings.changed(task_sampling=[float(share) for share in shares])
+        task._mix()
+        return task
 
     def with_timing(self, timing_seed: int) -> CognitiveBattery:
         """The same task with another timing of mode "random"."""
@@ -368,22 +368,22 @@ class CognitiveBattery(Task):
             **changes: Other arguments that change, such as `rules` or `mode`.
         """
         self._number(task)
-        kept: dict[str, Any] = {"tasks": [task], "fixate_off": self.settings.fixate_off}
+        settings: dict[str, Any] = {"tasks": [task], "fixate_off": self.settings.fixate_off}
         if self.settings.rule_input:
-            kept["rule_columns"] = self.settings.columns
-        return self.with_settings(**{**kept, **changes})
+            settings["rule_columns"] = self.settings.columns
+        return self.with_settings(**{**settings, **changes})
 
     def with_options(self, options: Mapping[str, Any]) -> CognitiveBattery:
         """{"task": name}: trials of this task only; {"timing_seed": k}: that timing."""
         self.check_options(options)
-        made = self
+        task = self
         if "timing_seed" in options:
-            made = made.with_timing(int(options["timing_seed"]))
+            task = task.with_timing(int(options["timing_seed"]))
         if "task" in options:
             number = self._number(options["task"])
             if self.components:
-                made = made.with_mixture([float(i == number) for i in range(len(self.components))])
-        return made
+                task = task.with_mixture([float(i == number) for i in range(len(self.components))])
+        return task
 
     def _number(self, task: str | None) -> int:
         names = self.settings.names

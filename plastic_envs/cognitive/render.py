@@ -83,17 +83,17 @@ def trial_text(
         step: The step whose observation is shown; the trial's length, once it is over.
         actions: (step, ...) the actions taken so far.
     """
-    shown = min(step, int(episodes.lengths[row]) - 1)
+    t = min(step, int(episodes.lengths[row]) - 1)
     lines = [_headline(writer, episodes, row, step)]
     for field in writer.fields:
-        values = episodes.observations[shown, row, field.slice]
+        values = episodes.observations[t, row, field.slice]
         if field.size > 8:
             scale = " .:-=+*#%@"
             marks = np.clip(np.rint(values * (len(scale) - 1)), 0, len(scale) - 1).astype(int)
             lines.append(f"{field.name:>12} |{''.join(scale[m] for m in marks)}|")
         else:
             lines.append(f"{field.name:>12} " + " ".join(f"{value:+.2f}" for value in values))
-    lines.append(f"{'target':>12} {_meaning(writer, episodes.targets[shown, row])}")
+    lines.append(f"{'target':>12} {_meaning(writer, episodes.targets[t, row])}")
     last = _meaning(writer, np.asarray(actions)[-1]) if len(actions) else "none"
     lines.append(f"{'last action':>12} {last}")
     return "\n".join(lines)
@@ -154,9 +154,9 @@ def _figure(
         elif name == "response":
             _draw_choices(axes, writer, episodes.targets[:length, row], answers, dt)
         else:
-            shown = episodes.targets[:length, row] if name == "target" else answers
-            assert shown is not None
-            _draw_outputs(axes, writer, shown, dt)
+            curve = episodes.targets[:length, row] if name == "target" else answers
+            assert curve is not None
+            _draw_outputs(axes, writer, curve, dt)
         figure.text(
             0.01, top + _GAP + height / 2, name.replace("_", " "), va="center", fontsize=8, color=_INK
         )

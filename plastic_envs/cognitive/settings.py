@@ -180,14 +180,14 @@ class CognitiveSettings:
         if self.psychometric is not None:
             self._check_psychometric(self.psychometric)
 
-    def _check_psychometric(self, given: Mapping[str, Any]) -> None:
+    def _check_psychometric(self, psychometric: Mapping[str, Any]) -> None:
         if len(self.tasks) > 1:
             raise ValueError(
                 f"mode='psychometric' with tasks={self.tasks}: conditions are those of one task."
             )
-        if unknown := sorted(set(given) - set(_PSYCHOMETRIC_KEYS)):
+        if unknown := sorted(set(psychometric) - set(_PSYCHOMETRIC_KEYS)):
             raise ValueError(f"psychometric: unknown {unknown}; expected some of {_PSYCHOMETRIC_KEYS}.")
-        for name, value in given.items():
+        for name, value in psychometric.items():
             hint = _PSYCHOMETRIC_HINTS["durations" if name == "durations" else name[:5]]
             check_argument(f"psychometric: {name}", value, hint)
         task = self.definitions[0]
@@ -195,8 +195,8 @@ class CognitiveSettings:
             raise ValueError(f"mode='psychometric' is not defined for task {task.name!r}.")
         needed = ["theta1", *(["theta2"] if len(task.shown) > 1 else [])]
         needed += ["gamma1", "gamma2"] if task.rule == "stronger" else []
-        durations = {**PSYCHOMETRIC_MS[task.family], **given.get("durations", {})}
-        absent = [name for name in needed if name not in given]
+        durations = {**PSYCHOMETRIC_MS[task.family], **psychometric.get("durations", {})}
+        absent = [name for name in needed if name not in psychometric]
         absent += [f"durations[{epoch!r}]" for epoch in task.epochs if epoch not in durations]
         if absent:
             raise ValueError(f"psychometric: task {task.name!r} also needs {absent}.")
@@ -317,8 +317,8 @@ class CognitiveSettings:
     def psychometric_durations(self) -> dict[str, Any]:
         """Milliseconds of each epoch, one number or one per condition, in psychometric mode."""
         task = self.definitions[0]
-        given = (self.psychometric or {}).get("durations", {})
-        merged = {**PSYCHOMETRIC_MS[task.family], **given}
+        durations = (self.psychometric or {}).get("durations", {})
+        merged = {**PSYCHOMETRIC_MS[task.family], **durations}
         return {epoch: merged[epoch] for epoch in EPOCHS if epoch in merged}
 
     def describe(self) -> dict[str, Any]:
@@ -328,17 +328,17 @@ class CognitiveSettings:
 
     def changed(self, **changes: Any) -> CognitiveSettings:
         """The same with some changes. A new dialect or number of tasks brings its own defaults."""
-        known = {field.name for field in fields(self)}
-        if unknown := sorted(set(changes) - known):
-            raise ValueError(f"unknown settings {unknown}: expected some of {sorted(known)}.")
-        kept: dict[str, Any] = {}
+        names = {field.name for field in fields(self)}
+        if unknown := sorted(set(changes) - names):
+            raise ValueError(f"unknown settings {unknown}: expected some of {sorted(names)}.")
+        common: dict[str, Any] = {}
         if changes.get("dialect", self.dialect) != self.dialect:
-            kept |= dict.fromkeys((*_DEFAULTS[self.dialect], "fixate_off"))
+            common |= dict.fromkeys((*_DEFAULTS[self.dialect], "fixate_off"))
         if "tasks" in changes and task_names(changes["tasks"]) != self.tasks:
-            kept |= dict.fromkeys(("task_sampling", "rule_columns", "rules", "fixate_off"))
+            common |= dict.fromkeys(("task_sampling", "rule_columns", "rules", "fixate_off"))
         if changes.get("mode", self.mode) not in _OF_ONE_TIMING:
-            kept |= {"timing_seed": 0, "align_periods": False}
-        return replace(self, **{**kept, **changes})
+            common |= {"timing_seed": 0, "align_periods": False}
+        return replace(self, **{**common, **changes})
 
 
 def _as_list(value: Any) -> Any:

@@ -310,10 +310,10 @@ def task_names(tasks: str | Sequence[str], argument: str = "tasks") -> tuple[str
         names: tuple[str, ...] = TASK_SETS.get(tasks, (tasks,))
     else:
         names = tuple(tasks)
-    known: Mapping[str, object] = {**TASKS, **TASK_SETS} if isinstance(tasks, str) else TASKS
+    table: Mapping[str, object] = {**TASKS, **TASK_SETS} if isinstance(tasks, str) else TASKS
     for name in names:
         if name not in TASKS:
-            raise ValueError(f"{argument}: {unknown_name('task', name, known)}")
+            raise ValueError(f"{argument}: {unknown_name('task', name, table)}")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{argument}={tasks!r}: expected one task or more, each once.")
     return names

@@ -126,25 +126,25 @@ class EvidenceIntegration(Task):
         ends = np.cumsum(counts, axis=1)
         token = (np.arange(length)[None, :, None] >= ends[:, None]).sum(-1)
         order = streams.spawn(_ORDER).uniform(length).argsort(axis=1)
-        shown = np.empty((self.num_steps, batch), dtype=np.int64)
-        shown[:length] = np.take_along_axis(token, order, axis=1).T
-        shown[length:-1], shown[-1] = self.null + 1, self.null + 2
+        tokens = np.empty((self.num_steps, batch), dtype=np.int64)
+        tokens[:length] = np.take_along_axis(token, order, axis=1).T
+        tokens[length:-1], tokens[-1] = self.null + 1, self.null + 2
         label = counts.argmax(1)
-        targets = np.full(shown.shape, -1)
+        targets = np.full(tokens.shape, -1)
         targets[-1] = label
-        weights = np.zeros(shown.shape, dtype=np.float32)
+        weights = np.zeros(tokens.shape, dtype=np.float32)
         weights[-1] = 1.0
-        periods = np.full(shown.shape, EVIDENCE, dtype=np.int8)
+        periods = np.full(tokens.shape, EVIDENCE, dtype=np.int8)
         periods[length:-1], periods[-1] = DELAY, END
         return Episodes(
-            observations=self.tokens[shown],
+            observations=self.tokens[tokens],
             targets=targets,
             weights=weights,
             periods=periods,
-            resets=np.zeros(shown.shape, dtype=bool),
+            resets=np.zeros(tokens.shape, dtype=bool),
             lengths=np.full(batch, self.num_steps),
             facts={"counts": counts, "label": label},
-            step_facts={"token": shown.astype(np.int8)},
+            step_facts={"token": tokens.astype(np.int8)},
         )
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:

@@ -134,15 +134,15 @@ class GraphExplore(GraphTask):
         mode = self.field("mode").start
         observations[quiz, :, mode] = 1.0
         observations[explore, :, mode + 1] = 1.0
-        asked = np.zeros(total, dtype=bool)
-        asked[quiz] = True
+        is_question = np.zeros(total, dtype=bool)
+        is_question[quiz] = True
         targets = np.full(total, -1)
         targets[quiz] = answer
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=asked.astype(np.float32),
-            periods=np.where(asked, PREDICT, ACQUIRE).astype(np.int8),
+            weights=is_question.astype(np.float32),
+            periods=np.where(is_question, PREDICT, ACQUIRE).astype(np.int8),
             resets=np.zeros(total, dtype=bool),
             lengths=np.full(batch, total[0]),
             facts={"labels": graphs, "graph": index},
@@ -187,13 +187,13 @@ class GraphExplore(GraphTask):
         facts["action"][now] = np.where(is_label, actions, -1)
         facts["degree"][now] = (episodes.facts["labels"][rows, 0, x] >= 0).sum(1)
 
-        shown = np.zeros((len(rows), *self.observation_space.shape), dtype=np.float32)
+        observations = np.zeros((len(rows), *self.observation_space.shape), dtype=np.float32)
         each = np.arange(len(rows))
-        shown[each, self.field("node").start + x] = 1.0
-        shown[each[is_label], self.field("action").start + actions[is_label]] = 1.0
-        shown[each, self.field("reached").start + y] = 1.0
-        shown[:, self.field("mode").start + 1] = 1.0
-        episodes.observations[now] = shown
+        observations[each, self.field("node").start + x] = 1.0
+        observations[each[is_label], self.field("action").start + actions[is_label]] = 1.0
+        observations[each, self.field("reached").start + y] = 1.0
+        observations[:, self.field("mode").start + 1] = 1.0
+        episodes.observations[now] = observations
 
         # What the questions ask about is now seen, or its reverse is. (Questions name labels that exist, so a
         # walker that stayed put answers none.)
@@ -228,16 +228,16 @@ class GraphExplore(GraphTask):
 
     def reference_scores(self, episodes: Episodes) -> dict[str, float]:
         """`chance`, `oracle` (an explorer on copies of the episodes), `table_on_own_walk`, and shares."""
-        played = self.unplayed(episodes)
-        found = self.metrics(played, rollout(self, self.oracle_policy(), played))
-        asked = episodes.weights > 0
-        known = episodes.step_facts["key_kind"]
-        by_kind = accuracy_by_kind(found_keys := (known == SEEN) | (known == REVERSE), known, asked)
+        fresh = self.unplayed(episodes)
+        metrics = self.metrics(fresh, rollout(self, self.oracle_policy(), fresh))
+        is_question = episodes.weights > 0
+        kinds = episodes.step_facts["key_kind"]
+        by_kind = accuracy_by_kind(found_keys := (kinds == SEEN) | (kinds == REVERSE), kinds, is_question)
         return {
             "chance": self.chance,
-            "oracle": found["score"],
-            "oracle_share_keys_known": found["share_keys_known"],
-            "table_on_own_walk": float(found_keys[asked].mean()),
+            "oracle": metrics["score"],
+            "oracle_share_keys_known": metrics["share_keys_known"],
+            "table_on_own_walk": float(found_keys[is_question].mean()),
             **{name: value for name, value in by_kind.items() if name.startswith("share_")},
         }
 

@@ -93,10 +93,10 @@ class SensorimotorAssociation(SensorimotorTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        response, scored = (self.trial_periods == RESPONSE).sum(), (self.trial_periods != GRACE).sum()
+        response, num_scored = (self.trial_periods == RESPONSE).sum(), (self.trial_periods != GRACE).sum()
         self._set(
             observation_space=spaces.Box(-1.0, 1.0, (self.image_dim + 1,), np.float32),
-            chance=float(1.0 - response / scored * (1.0 - 1.0 / self.num_images)),
+            chance=float(1.0 - response / num_scored * (1.0 - 1.0 / self.num_images)),
         )
 
     # ---- episodes ----------------------------------------------------------------------------------
@@ -112,11 +112,11 @@ class SensorimotorAssociation(SensorimotorTask):
         """One trial per stream."""
         batch, steps = len(streams), len(self.trial_periods)
         image, images = streams.integers(self.num_images), self.images
-        observations, targets, scored = self.lay_out(images[image][None], image[None])
+        observations, targets, mask = self.lay_out(images[image][None], image[None])
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=scored.astype(np.float32),
+            weights=mask.astype(np.float32),
             periods=np.repeat(self.trial_periods[:, None], batch, axis=1),
             resets=np.zeros((steps, batch), dtype=bool),
             lengths=np.full(batch, steps),
@@ -124,7 +124,7 @@ class SensorimotorAssociation(SensorimotorTask):
             step_facts={
                 "image": np.repeat(image[None].astype(np.int16), steps, axis=0),
                 "problem": np.full((steps, batch), self.problem, dtype=np.int32),
-                "scored": scored,
+                "scored": mask,
             },
         )
 

@@ -154,13 +154,13 @@ class SensorimotorBlock(SensorimotorTask):
         images = np.stack(sets, axis=1)  # (B, P, K, D)
         image = streams.spawn(_ORDER).integers(self.num_images, self.num_trials).T  # (R, B)
         problem = np.repeat(np.arange(problems), self.trials_per_problem)  # (R,)
-        shown = self.image_norm * images[np.arange(batch), problem[:, None], image]  # (R, B, D)
-        observations, targets, scored = self.lay_out(shown, image)
+        stimuli = self.image_norm * images[np.arange(batch), problem[:, None], image]  # (R, B, D)
+        observations, targets, mask = self.lay_out(stimuli, image)
         periods = np.tile(self.trial_periods, self.num_trials)
-        told = periods == FEEDBACK
-        observations[told, :, : self.image_dim] = np.repeat(shown, steps, axis=0)[told]
-        observations[told, :, self.image_dim] = self.image_dim**-0.5
-        targets[told] = self.fixation
+        feedback = periods == FEEDBACK
+        observations[feedback, :, : self.image_dim] = np.repeat(stimuli, steps, axis=0)[feedback]
+        observations[feedback, :, self.image_dim] = self.image_dim**-0.5
+        targets[feedback] = self.fixation
 
         def of_steps(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
             return np.repeat(
@@ -182,7 +182,7 @@ class SensorimotorBlock(SensorimotorTask):
                 "image": of_steps(image),
                 "problem": of_steps(problem[:, None]),
                 "trial": of_steps(number),
-                "scored": scored,
+                "scored": mask,
             },
         )
 
@@ -202,10 +202,10 @@ class SensorimotorBlock(SensorimotorTask):
             np.asarray(actions)[goes_on],
             reward[goes_on],
         )
-        told = episodes.observations[steps + 1, rows]
-        told[:, self.field("reward").start] = reward
-        told[:, self.field("action").slice] = actions[:, None] == np.arange(self.num_images + 1)
-        episodes.observations[steps + 1, rows] = told
+        feedback = episodes.observations[steps + 1, rows]
+        feedback[:, self.field("reward").start] = reward
+        feedback[:, self.field("action").slice] = actions[:, None] == np.arange(self.num_images + 1)
+        episodes.observations[steps + 1, rows] = feedback
 
     def reward(
         self,

@@ -146,12 +146,12 @@ class SensorimotorTask(Task):
         return int(np.flatnonzero(self.trial_periods == RESPONSE)[-1])
 
     def lay_out(
-        self, shown: npt.NDArray[np.float64], image: npt.NDArray[np.int64]
+        self, stimuli: npt.NDArray[np.float64], image: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Trials one after another.
 
         Args:
-            shown: Image vectors, (R, B, image_dim).
+            stimuli: Image vectors, (R, B, image_dim).
             image: Their numbers, which are the right choices, (R, B).
 
         Returns:
@@ -159,14 +159,14 @@ class SensorimotorTask(Task):
         """
         parts, (trials, batch) = self.trial_periods, image.shape
         observations = np.zeros((trials, len(parts), batch, *self.observation_space.shape), dtype=np.float32)
-        observations[:, parts == SAMPLE, :, : self.image_dim] = shown[:, None]
+        observations[:, parts == SAMPLE, :, : self.image_dim] = stimuli[:, None]
         observations[:, parts <= DELAY, :, self.image_dim] = self.image_dim**-0.5
         targets = np.where((parts <= DELAY)[:, None], self.fixation, image[:, None])
-        scored = np.broadcast_to((parts != GRACE)[:, None], targets.shape)
+        mask = np.broadcast_to((parts != GRACE)[:, None], targets.shape)
         steps = trials * len(parts)  # (R, S, B, ...) -> (R S, B, ...)
         return (
             observations.reshape(steps, batch, -1), targets.reshape(steps, batch),
-            scored.reshape(steps, batch).copy(),
+            mask.reshape(steps, batch).copy(),
         )  # fmt: skip
 
 

@@ -24,14 +24,14 @@ _BAR = 24  # characters of an input of 1
 
 def _now(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDArray[Any]) -> dict[str, Any]:
     """Number of the step shown, angle, tile angles, inputs, answers (n, K) so far and their mean score."""
-    shown = min(step, int(episodes.lengths[row]) - 1)
+    t = min(step, int(episodes.lengths[row]) - 1)
     count = len(actions)
     scores = task.reward(episodes, np.arange(count), np.full(count, row), actions)
     return {
-        "shown": shown,
+        "shown": t,
         "over": step >= episodes.lengths[row],
-        "theta": float(episodes.step_facts["theta"][shown, row]),
-        "inputs": episodes.observations[shown, row],
+        "theta": float(episodes.step_facts["theta"][t, row]),
+        "inputs": episodes.observations[t, row],
         "answers": actions[-_TRAIL:],
         "mean": float(scores.mean()) if count else None,
     }

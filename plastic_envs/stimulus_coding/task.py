@@ -316,13 +316,13 @@ class StimulusCoding(Task):
         """
         scores = self.step_scores(episodes, actions).astype(np.float64)
         counts = episodes.weights > 0
-        found = {"score": float(scores[counts].mean())}
+        figures = {"score": float(scores[counts].mean())}
         settled = counts & (episodes.step_facts["since"] * self.dt >= SETTLED_TIME)
         if self.split != "train" and settled.any():
-            found["settled_score"] = float(scores[settled].mean())
+            figures["settled_score"] = float(scores[settled].mean())
         if self.readout == "classification":
-            found["accuracy"] = float(((actions > 0.5) == (episodes.targets > 0.5))[..., 0][counts].mean())
-        return found
+            figures["accuracy"] = float(((actions > 0.5) == (episodes.targets > 0.5))[..., 0][counts].mean())
+        return figures
 
     def oracle_policy(self) -> Policy:
         """The linear readout of the inputs, which is exact without input noise."""

@@ -25,30 +25,32 @@ __all__ = [
 
 def check_spaces(case: Case) -> None:
     """Spaces that environments can show and agents can read."""
-    seen: Any = case.task.observation_space
+    space: Any = case.task.observation_space
     actions: Any = case.task.action_space
-    fits = isinstance(seen, spaces.Box) and len(seen.shape) == 1 and seen.dtype == np.float32
-    case.require(fits, f"observation_space is {seen}: expected a Box of shape (O,) and dtype float32.")
+    fits = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32
+    case.require(fits, f"observation_space is {space}: expected a Box of shape (O,) and dtype float32.")
     fits = isinstance(actions, (spaces.Discrete, spaces.Box))
     case.require(fits, f"action_space is {actions}: expected Discrete or Box.")
     case.require(
-        (seen.low <= 0) & (seen.high >= 0),
-        f"observation_space {seen} does not contain zeros, which environments show after the last step: "
+        (space.low <= 0) & (space.high >= 0),
+        f"observation_space {space} does not contain zeros, which environments show after the last step: "
         "widen it.",
     )
 
 
 def generated(case: Case) -> Episodes:
     """Episodes of `generate`, if they are episodes whose observations are an array."""
-    drawn: Any = case.task.generate(RowStreams(episode_seeds(case.seed, case.batch_size)))
-    name = type(drawn).__name__
-    case.require(isinstance(drawn, Episodes), f"generate returned a {name}: expected plastic_envs.Episodes.")
-    seen = drawn.observations
+    episodes: Any = case.task.generate(RowStreams(episode_seeds(case.seed, case.batch_size)))
+    name = type(episodes).__name__
     case.require(
-        isinstance(seen, np.ndarray) and seen.ndim == 3,
-        f"observations of shape {np.shape(seen)}: expected an array (T, B, O).",
+        isinstance(episodes, Episodes), f"generate returned a {name}: expected plastic_envs.Episodes."
     )
-    return cast(Episodes, drawn)
+    observations = episodes.observations
+    case.require(
+        isinstance(observations, np.ndarray) and observations.ndim == 3,
+        f"observations of shape {np.shape(observations)}: expected an array (T, B, O).",
+    )
+    return cast(Episodes, episodes)
 
 
 def check_arrays(case: Case) -> None:
@@ -101,9 +103,9 @@ def _check_array(
         f"{'time first, then the batch' if timed else 'the batch first'}; "
         f"{'swap its first two axes' if swapped else 'give it this shape'}.",
     )
-    wanted = dtype or array.dtype
+    expected = dtype or array.dtype
     case.require(
-        array.dtype == wanted and not wanted.hasobject,
+        array.dtype == expected and not expected.hasobject,
         f"{name} of dtype {array.dtype}: expected {dtype or 'numbers'}; convert it with astype.",
     )
 
@@ -119,7 +121,7 @@ def _check_numbers(case: Case, episodes: Episodes) -> None:
         inside = (targets >= space.low) & (targets <= space.high)
         answers = inside.reshape(*weights.shape, -1).all(2) | (weights == 0)
     unscored = np.flatnonzero(~weights.any(0))
-    last, told = len(task.periods) - 1, set(task.info_facts)
+    last, info_facts = len(task.periods) - 1, set(task.info_facts)
     free = {name for name in episodes.step_facts if name not in RESERVED and name[:1] != "_"}
     covered = sorted(i for field in task.fields for i in range(field.start, field.start + field.size))
     linked = {*task.association.cue, task.association.outcome} if task.association else set()
@@ -149,8 +151,8 @@ def _check_numbers(case: Case, episodes: Episodes) -> None:
             f"periods are {periods.min()} to {periods.max()}: expected 0 to {last}, as `Task.periods` has.",
         ),
         (
-            told <= free,
-            f"info_facts {sorted(told - free)}: expected names of step_facts (there are {sorted(free)}) that "
+            info_facts <= free,
+            f"info_facts {sorted(info_facts - free)}: expected names of step_facts ({sorted(free)}) that "
             f"do not begin with '_' and are none of {sorted(RESERVED)}.",
         ),
         (
@@ -171,11 +173,11 @@ def _check_numbers(case: Case, episodes: Episodes) -> None:
 
 def check_observations(case: Case, episodes: Episodes) -> None:
     """All observations are in their space."""
-    space, seen = case.task.observation_space, episodes.observations
-    inside = np.isfinite(seen) & (seen >= space.low) & (seen <= space.high)
+    space, observations = case.task.observation_space, episodes.observations
+    inside = np.isfinite(observations) & (observations >= space.low) & (observations <= space.high)
     case.require(
         inside,
-        f"an observation has {seen[~inside][:1]}, which is not in the observation space {space}: widen the "
+        f"an observation has {observations[~inside][:1]}, which is not in {space}: widen the "
         "space, or write other numbers.",
     )
 
@@ -214,9 +216,9 @@ def check_resets(case: Case) -> None:
     """`Task.resets_in` tells of single observations what `Episodes.resets` tells."""
     episodes = case.sample()
     for steps, rows in case.steps(episodes):
-        told = case.task.resets_in(episodes.observations[steps, rows], steps)
+        resets = case.task.resets_in(episodes.observations[steps, rows], steps)
         case.require(
-            told == episodes.resets[steps, rows],
+            resets == episodes.resets[steps, rows],
             f"resets_in differs from Episodes.resets at step {steps[0]}: let resets come at the same steps "
             "in every episode, or write `resets_in`.",
         )

@@ -64,11 +64,11 @@ def check_views(case: Case) -> None:
         ("TaskEnv", SyncVectorEnv([partial(TaskEnv, task)] * num_envs)),
         ("TaskVectorEnv", TaskVectorEnv(task, num_envs)),
     ):
-        seen = list(_frames(envs, case.seed, actions[: frames - 1]))
+        frames_of_envs = list(_frames(envs, case.seed, actions[: frames - 1]))
         for name, array in expected.items():
-            known = live if name in shown and name != "observation" else steps <= whole.lengths + 1
-            found = np.stack([frame[name] for frame in seen])
-            wrong = np.argwhere(_differs(found, array, 2) & known)
+            valid = live if name in shown and name != "observation" else steps <= whole.lengths + 1
+            actual = np.stack([frame[name] for frame in frames_of_envs])
+            wrong = np.argwhere(_differs(actual, array, 2) & valid)
             case.require(
                 not len(wrong),
                 f"{view} shows another {name} than `sample` has at (step, row) {wrong[:1].tolist()}: what "
@@ -103,10 +103,10 @@ def check_closed_loop(case: Case) -> str | None:
     time = np.arange(drawn.num_steps)[:, None]
     last = np.full(case.batch_size, drawn.num_steps)  # of rows that are not given
     for steps, rows in case.steps(once):
-        given = rows % 2 == 0
-        if not given.any():
+        is_even = rows % 2 == 0
+        if not is_even.any():
             continue
-        steps, rows = steps[given], rows[given]
+        steps, rows = steps[is_even], rows[is_even]
         before = named_arrays(once.copy())
         task.advance(once, steps, rows, actions[steps, rows])
         last[rows] = steps

@@ -74,11 +74,11 @@ def check_chance(case: Case) -> str | None:
     if task.score_name == "accuracy" and 0 < chance < 1:  # also where by luck all episodes score the same
         answers = np.count_nonzero(episodes.weights)
         margin = max(margin, _STANDARD_ERRORS * (chance * (1 - chance) / answers) ** 0.5)
-    found = f"uniform random actions score {score:.4g} (4 standard errors: {margin:.2g})"
-    case.require(score <= chance + margin, f"{found}, more than chance = {chance:.4g}: correct `chance`.")
+    result = f"uniform random actions score {score:.4g} (4 standard errors: {margin:.2g})"
+    case.require(score <= chance + margin, f"{result}, more than chance = {chance:.4g}: correct `chance`.")
     case.require(
         score >= chance - margin - case.chance_tolerance,
-        f"{found}, less than chance = {chance:.4g}: correct `chance`; or, if the rules alone exclude some "
+        f"{result}, less than chance = {chance:.4g}: correct `chance`; or, if the rules alone exclude some "
         "actions, say how much this makes by chance_tolerance.",
     )
     return None
@@ -91,7 +91,7 @@ def check_oracle(case: Case) -> str | None:
         policy = task.oracle_policy()
     except LookupError:
         return "oracle"
-    answers = rollout(task, policy, played := task.unplayed(episodes))
+    answers = rollout(task, policy, fresh := task.unplayed(episodes))
     again = rollout(task, task.oracle_policy(), task.unplayed(episodes))
     case.require(
         np.array_equal(again, answers),
@@ -104,13 +104,13 @@ def check_oracle(case: Case) -> str | None:
         {"chance", "oracle"} <= names.keys(),
         f"reference_scores has {sorted(names)}: expected 'chance' and 'oracle' among them.",
     )
-    told = task.reference_scores(case.played()[0])["oracle"]
+    reference = task.reference_scores(case.played()[0])["oracle"]
     case.require(
-        told == names["oracle"],
-        f"the oracle's score in reference_scores is {told} after another has played, else {names['oracle']}: "
+        reference == names["oracle"],
+        f"the oracle's reference score is {reference} after another has played, else {names['oracle']}: "
         "let it play `task.unplayed(episodes)`.",
     )
-    score, margin = task.metrics(played, answers)["score"], _margin(task.episode_scores(played, answers))
+    score, margin = task.metrics(fresh, answers)["score"], _margin(task.episode_scores(fresh, answers))
     for name, least in (
         ("chance", task.chance),
         ("what reference_scores tells", names["oracle"] - case.oracle_tolerance),

@@ -265,8 +265,8 @@ class TransitiveInference(Task):
             same_for_all[:, 0, self.field("time").start] = layout.time
         observations = np.repeat(same_for_all, batch, axis=1)
         rows = np.arange(batch)
-        for name, shown in (("first_item", first), ("second_item", second)):
-            observations[layout.starts + STIMULUS, :, self.field(name).slice] = items[rows, shown]
+        for name, item in (("first_item", first), ("second_item", second)):
+            observations[layout.starts + STIMULUS, :, self.field(name).slice] = items[rows, item]
         return observations
 
     def _step_facts(
@@ -308,19 +308,24 @@ class TransitiveInference(Task):
     ) -> None:
         """Write the feedback on answers given in response steps into the step after."""
         right = episodes.targets[steps, rows]
-        asked = right >= 0
-        if not asked.any():
+        is_asked = right >= 0
+        if not is_asked.any():
             return
-        steps, rows, actions, right = steps[asked], rows[asked], np.asarray(actions)[asked], right[asked]
+        steps, rows, actions, right = (
+            steps[is_asked],
+            rows[is_asked],
+            np.asarray(actions)[is_asked],
+            right[is_asked],
+        )
         is_right = actions == right
-        told = steps + FEEDBACK - RESPONSE
+        feedback_steps = steps + FEEDBACK - RESPONSE
         observations = episodes.observations
-        observations[told, rows, self.field("reward").start] = np.where(is_right, 1.0, -1.0)
+        observations[feedback_steps, rows, self.field("reward").start] = np.where(is_right, 1.0, -1.0)
         answer = self.field("answer").start
         for action in (0, 1):
-            observations[told, rows, answer + action] = actions == action
+            observations[feedback_steps, rows, answer + action] = actions == action
         for later in range(self.steps_per_trial - FEEDBACK):
-            episodes.step_facts["correct"][told + later, rows] = is_right
+            episodes.step_facts["correct"][feedback_steps + later, rows] = is_right
 
     def reward(
         self,
