@@ -21,7 +21,7 @@ class Episodes:
         observations: (T, B, O) float32, what the agent sees at each step.
         targets: (T, B) int64, or (T, B, K) float32: the right response to that observation; -1 (or 0.0) where
             nothing is right.
-        weights: (T, B) float32, how much a step counts in loss and score; 0 = it does not.
+        mask: (T, B) float32, how much a step counts in loss and score: 0 not at all, mostly 1.
         periods: (T, B) int8, index into `Task.periods`.
         resets: (T, B) bool, where an agent forgets its activity (not its fast weights) before the step.
         lengths: (B,) int64, number of steps of each episode; the rest is padding with weight 0.
@@ -33,7 +33,7 @@ class Episodes:
 
     observations: npt.NDArray[np.float32]
     targets: npt.NDArray[Any]
-    weights: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.float32]
     periods: npt.NDArray[np.int8]
     resets: npt.NDArray[np.bool_]
     lengths: npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ class Episodes:
     step_facts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     seeds: npt.NDArray[np.uint64] | None = None
 
-    _TIME_FIRST: ClassVar[tuple[str, ...]] = ("observations", "targets", "weights", "periods", "resets")
+    _TIME_FIRST: ClassVar[tuple[str, ...]] = ("observations", "targets", "mask", "periods", "resets")
 
     @property
     def num_steps(self) -> int:

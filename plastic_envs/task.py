@@ -187,14 +187,14 @@ class Task(ABC):
         actions: npt.NDArray[Any],
     ) -> npt.NDArray[np.float32]:
         """Rewards (K,) of actions. Default: 1 for the target's index in a step that counts, else 0."""
-        counts = episodes.weights[steps, rows] > 0
+        counts = episodes.mask[steps, rows] > 0
         right = counts & (episodes.targets[steps, rows] == actions)
         return np.asarray(right, dtype=np.float32)
 
     def loss_weights(self, episodes: Episodes) -> npt.NDArray[np.float32]:
         """Weight of each step in the learner's loss, (T, B); 0 where the answer has no effect.
 
-        Default: `episodes.weights`. A task whose score leaves out answers that are worth learning
+        Default: `episodes.mask`. A task whose score leaves out answers that are worth learning
         all the same (those of practice trials) says so here. Where targets are (T, B, K), so may be these: a
         weight for every output.
 
@@ -202,7 +202,7 @@ class Task(ABC):
             ValueError: If none of the steps with a weight has a right answer. The steps that are paid are
                 then not those that decide, and nothing would be learned of these weights.
         """
-        weights = episodes.weights
+        weights = episodes.mask
         counts = weights > 0
         has_answers = episodes.targets.dtype.kind != "i" or (counts & (episodes.targets >= 0)).any()
         if not has_answers and counts.any():
@@ -241,7 +241,7 @@ class Task(ABC):
 
     def episode_scores(self, episodes: Episodes, actions: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Weighted mean score (B,) of each episode, from which intervals over episodes are made."""
-        weights = episodes.weights.astype(np.float64)
+        weights = episodes.mask.astype(np.float64)
         return np.asarray((self.step_scores(episodes, actions) * weights).sum(0) / weights.sum(0))
 
     def metrics(self, episodes: Episodes, actions: npt.NDArray[Any]) -> dict[str, Any]:
@@ -253,7 +253,7 @@ class Task(ABC):
             episodes: The episodes as played.
             actions: (T, B, ...) the actions taken in them.
         """
-        weights = episodes.weights.astype(np.float64)
+        weights = episodes.mask.astype(np.float64)
         score = float((self.step_scores(episodes, actions) * weights).sum() / weights.sum())
         return {"score": score}
 

@@ -23,7 +23,7 @@ class ReversalBandit(Task):
         better_pays = (streams.uniform(self.num_steps) < self.p).T
         return Episodes(
             observations=np.zeros((*shape, 3), np.float32), targets=better.astype(np.int64),
-            weights=np.ones(shape, np.float32), periods=np.zeros(shape, np.int8),
+            mask=np.ones(shape, np.float32), periods=np.zeros(shape, np.int8),
             resets=np.zeros(shape, bool), lengths=np.full(shape[1], self.num_steps),
             step_facts={"better_pays": better_pays},
         )  # fmt: skip

@@ -204,7 +204,7 @@ class ActorCriticLearner(GradientLearner[ActorCriticConfig]):
         """
         every = np.ones(live.shape, dtype=np.float32)
         credit = task.loss_weights(episodes) if self.config.credit == "response" else every
-        periods = np.unique(episodes.periods[episodes.weights > 0])
+        periods = np.unique(episodes.periods[episodes.mask > 0])
         factor = np.where(np.isin(episodes.periods, periods), self.config.scored_weight, 1.0)
         return np.asarray(credit * factor * live, dtype=np.float32)
 

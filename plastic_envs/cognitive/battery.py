@@ -256,7 +256,7 @@ class CognitiveBattery(Task):
         actions: npt.NDArray[Any],
     ) -> npt.NDArray[np.float32]:
         """1 (K,) for a right action in a trial's last step, else 0."""
-        last = episodes.weights[steps, rows]
+        last = episodes.mask[steps, rows]
         if self.writer.outputs.is_discrete:
             right: npt.NDArray[Any] = episodes.facts["right_actions"][rows, actions]
         elif np.count_nonzero(last):

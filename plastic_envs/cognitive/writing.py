@@ -87,7 +87,7 @@ class TrialWriter:
         return Episodes(
             observations=observations,
             targets=targets.reshape(batch * _NUM_SEGMENTS, *targets.shape[2:]).take(at, axis=0),
-            weights=weights,
+            mask=weights,
             periods=self._period.take(segment),
             resets=np.zeros((steps, batch), dtype=bool),
             lengths=trials.lengths.copy(),

@@ -139,7 +139,7 @@ class EvidenceIntegration(Task):
         return Episodes(
             observations=self.tokens[tokens],
             targets=targets,
-            weights=weights,
+            mask=weights,
             periods=periods,
             resets=np.zeros(tokens.shape, dtype=bool),
             lengths=np.full(batch, self.num_steps),

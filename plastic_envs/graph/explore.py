@@ -141,7 +141,7 @@ class GraphExplore(GraphTask):
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=is_question.astype(np.float32),
+            mask=is_question.astype(np.float32),
             periods=np.where(is_question, PREDICT, ACQUIRE).astype(np.int8),
             resets=np.zeros(total, dtype=bool),
             lengths=np.full(batch, total[0]),
@@ -230,7 +230,7 @@ class GraphExplore(GraphTask):
         """`chance`, `oracle` (an explorer on copies of the episodes), `table_on_own_walk`, and shares."""
         fresh = self.unplayed(episodes)
         metrics = self.metrics(fresh, rollout(self, self.oracle_policy(), fresh))
-        is_question = episodes.weights > 0
+        is_question = episodes.mask > 0
         kinds = episodes.step_facts["key_kind"]
         by_kind = accuracy_by_kind(found_keys := (kinds == SEEN) | (kinds == REVERSE), kinds, is_question)
         return {

@@ -99,7 +99,7 @@ def _scene(task: Task, episodes: Episodes, row: int, step: int, actions: npt.NDA
         if min(node[t], label[t], to) >= 0 and node[t] != to:
             table.learn(np.array([0]), node[t : t + 1], label[t : t + 1], np.array([to]))
 
-    counts = np.flatnonzero(episodes.weights[:step, row] > 0)
+    counts = np.flatnonzero(episodes.mask[:step, row] > 0)
     answered = counts[counts < len(actions)]
     targets = episodes.targets[answered, row]
     answer = None

@@ -165,7 +165,7 @@ class GraphTask(Task):
         Raises:
             ValueError: If nothing is asked in these episodes, so that there is no score.
         """
-        counts = episodes.weights > 0
+        counts = episodes.mask > 0
         if not counts.any():
             raise ValueError(
                 "nothing is asked in these episodes (mode='acquire' shows moves only), so there is no score; "
@@ -358,7 +358,7 @@ class GraphWalk(GraphTask):
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=np.repeat(asks.astype(np.float32)[:, None], batch, axis=1),
+            mask=np.repeat(asks.astype(np.float32)[:, None], batch, axis=1),
             periods=np.repeat(np.where(asks, PREDICT, ACQUIRE).astype(np.int8)[:, None], batch, axis=1),
             resets=np.zeros(total, dtype=bool),
             lengths=np.full(batch, total[0]),

@@ -116,7 +116,7 @@ class SensorimotorAssociation(SensorimotorTask):
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=mask.astype(np.float32),
+            mask=mask.astype(np.float32),
             periods=np.repeat(self.trial_periods[:, None], batch, axis=1),
             resets=np.zeros((steps, batch), dtype=bool),
             lengths=np.full(batch, steps),

@@ -173,7 +173,7 @@ class SensorimotorBlock(SensorimotorTask):
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=weights,
+            mask=weights,
             periods=np.repeat(periods[:, None], batch, axis=1),
             resets=np.zeros(targets.shape, dtype=bool),
             lengths=np.full(batch, len(targets)),
@@ -216,7 +216,7 @@ class SensorimotorBlock(SensorimotorTask):
     ) -> npt.NDArray[np.float32]:
         """1 or -1 (K,) at the end of a trial, 0 elsewhere."""
         right = episodes.targets[steps, rows] == actions
-        ends = episodes.weights[steps, rows] > 0
+        ends = episodes.mask[steps, rows] > 0
         return np.where(ends, np.where(right, 1.0, -1.0), 0.0).astype(np.float32)
 
     def loss_weights(self, episodes: Episodes) -> npt.NDArray[np.float32]:

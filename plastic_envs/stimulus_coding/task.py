@@ -265,7 +265,7 @@ class StimulusCoding(Task):
         return Episodes(
             observations=inputs.astype(np.float32),
             targets=self.target(theta).astype(np.float32),
-            weights=np.repeat((since >= self.settle_steps).astype(np.float32)[:, None], batch, axis=1),
+            mask=np.repeat((since >= self.settle_steps).astype(np.float32)[:, None], batch, axis=1),
             periods=np.full(theta.shape, int(held), dtype=np.int8),
             resets=np.zeros(theta.shape, dtype=bool),
             lengths=np.full(batch, steps),
@@ -315,7 +315,7 @@ class StimulusCoding(Task):
         Settled are steps 20 time units or more after an angle was drawn, where angles are held so long.
         """
         scores = self.step_scores(episodes, actions).astype(np.float64)
-        counts = episodes.weights > 0
+        counts = episodes.mask > 0
         figures = {"score": float(scores[counts].mean())}
         settled = counts & (episodes.step_facts["since"] * self.dt >= SETTLED_TIME)
         if self.split != "train" and settled.any():

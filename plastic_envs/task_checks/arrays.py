@@ -70,7 +70,7 @@ def _check_shapes(case: Case, episodes: Episodes) -> None:
     for name, first, rest, dtype in (
         ("observations", time, case.task.observation_space.shape, np.float32),
         ("targets", time, answers, answer_type),
-        ("weights", time, (), np.float32),
+        ("mask", time, (), np.float32),
         ("periods", time, (), np.int8),
         ("resets", time, (), np.bool_),
         ("lengths", batch, (), np.int64),
@@ -113,7 +113,7 @@ def _check_array(
 def _check_numbers(case: Case, episodes: Episodes) -> None:
     """Numbers in arrays of the right shapes, and the names that the task gives to parts of them."""
     task = case.task
-    weights, lengths, periods = episodes.weights, episodes.lengths, episodes.periods
+    weights, lengths, periods = episodes.mask, episodes.lengths, episodes.periods
     steps, space, targets = np.arange(episodes.num_steps)[:, None], task.action_space, episodes.targets
     if isinstance(space, spaces.Discrete):
         answers = (targets == -1) | ((targets >= space.start) & (targets < space.start + space.n))
@@ -137,10 +137,10 @@ def _check_numbers(case: Case, episodes: Episodes) -> None:
             f"target {targets[~answers][:1]} is not in the action space {space}: expected an action, or -1 "
             "(for a Box: weight 0) where nothing is right.",
         ),
-        (np.isfinite(weights) & (weights >= 0), "weights are negative or not finite: expected 0 or more."),
+        (np.isfinite(weights) & (weights >= 0), "mask is negative or not finite: expected 0 or more."),
         (
             (weights == 0) | (steps < lengths),
-            "a step after the end of its episode has a weight: set weights to 0 from `lengths` on.",
+            "a step after the end of its episode has a weight: set mask to 0 from `lengths` on.",
         ),
         (
             not len(unscored),
@@ -231,7 +231,7 @@ def check_loss_weights(case: Case) -> str | None:
         weights = case.task.loss_weights(episodes)
     except ValueError:
         return "targets to learn from"
-    shapes = (episodes.weights.shape, episodes.targets.shape)
+    shapes = (episodes.mask.shape, episodes.targets.shape)
     case.require(weights.shape in shapes, f"loss_weights of shape {weights.shape}: expected one of {shapes}.")
     case.require(np.isfinite(weights) & (weights >= 0), "loss_weights are negative or not finite.")
     return None

@@ -33,7 +33,7 @@ def check_rewards(case: Case) -> None:
         rewards.shape == steps.shape, f"rewards of shape {rewards.shape}: expected {steps.shape}, (K,)."
     )
     case.require(np.isfinite(rewards), "rewards are not finite: mend `reward`.")
-    unpaid = case.task.pays_unweighted or (rewards == 0) | (episodes.weights[steps, rows] > 0)
+    unpaid = case.task.pays_unweighted or (rewards == 0) | (episodes.mask[steps, rows] > 0)
     case.require(
         unpaid, "a step of weight 0 has a reward although pays_unweighted is False: set it to True, or pay 0."
     )

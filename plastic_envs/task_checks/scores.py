@@ -72,7 +72,7 @@ def check_chance(case: Case) -> str | None:
         return "chance"
     margin = _margin(each)
     if task.score_name == "accuracy" and 0 < chance < 1:  # also where by luck all episodes score the same
-        answers = np.count_nonzero(episodes.weights)
+        answers = np.count_nonzero(episodes.mask)
         margin = max(margin, _STANDARD_ERRORS * (chance * (1 - chance) / answers) ** 0.5)
     result = f"uniform random actions score {score:.4g} (4 standard errors: {margin:.2g})"
     case.require(score <= chance + margin, f"{result}, more than chance = {chance:.4g}: correct `chance`.")

@@ -238,7 +238,7 @@ class TransitiveInference(Task):
         return Episodes(
             observations=self._observations(items, first, second),
             targets=targets,
-            weights=weights,
+            mask=weights,
             periods=facts["is_test"].astype(np.int8),
             resets=facts["trial_start"].copy(),
             lengths=np.full(batch, layout.num_steps),

@@ -119,7 +119,7 @@ class TaskEnv(gym.Env[npt.NDArray[Any], Any]):
         reward = float(self.task.reward(episodes, steps, rows, actions)[0])
         if self.task.closed_loop:
             self.task.advance(episodes, steps, rows, actions)
-        if episodes.weights[self._step, 0] > 0:
+        if episodes.mask[self._step, 0] > 0:
             self._counts["num_asked"] += 1
             self._counts["num_right"] += reward > 0
         self._actions.append(actions[0].copy())

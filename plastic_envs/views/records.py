@@ -18,7 +18,7 @@ from plastic_envs.task import Task
 __all__ = ["INFO_OF_STEPS", "RESERVED", "SCALAR_ONLY", "StepRecords", "info_arrays", "nothing"]
 
 # What `info` tells of every task's steps, and where episodes have it.
-INFO_OF_STEPS = {"target": "targets", "weight": "weights", "period": "periods", "reset": "resets"}
+INFO_OF_STEPS = {"target": "targets", "weight": "mask", "period": "periods", "reset": "resets"}
 # What `info` tells in `TaskEnv` only, as it would cost a step of the vector environment too much.
 SCALAR_ONLY = ("num_asked", "num_right")
 # Names in `info` that mean something else: to Gymnasium, its wrappers and Stable-Baselines3, or here.

@@ -61,7 +61,7 @@ def test_predict_step_by_step_equals_whole_episodes(name, mode):
     for t in range(episodes.num_steps):
         actions, state = agent.predict(episodes.observations[t], state, starts)
         starts = np.zeros(3, dtype=bool)
-        asked = episodes.weights[t] > 0
+        asked = episodes.mask[t] > 0
         np.testing.assert_array_equal(actions[asked], whole[t][asked])
 
 

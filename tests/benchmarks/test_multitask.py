@@ -85,6 +85,7 @@ def fifteen() -> dict[str, list[Results]]:
     }
 
 
+@pytest.mark.slow
 def test_fifteen_tasks_are_measured_and_shown(fifteen):
     plastic = fifteen["mpn"][0]
     assert plastic.arrays["variance/modulation"].shape == (49, 64)
@@ -108,12 +109,14 @@ def test_fifteen_tasks_are_measured_and_shown(fifteen):
     assert names == {"learning", "accuracy"}
 
 
+@pytest.mark.slow
 def test_the_published_table_is_as_large_as_ours(fifteen):
     ours = everything.membership(fifteen["mpn-regularised"])
     for kind, table in everything.PUBLISHED.items():
         np.testing.assert_array_equal(np.isnan(table), np.isnan(ours[kind]))
 
 
+@pytest.mark.slow
 def test_a_clustering_survives_being_stored(fifteen):
     arrays = fifteen["mpn"][0].arrays
     clustering = measures.unpacked(arrays, "clusters/hidden/columns")
@@ -248,6 +251,7 @@ def test_replaced_rules_are_those_that_the_network_sees(task):
         np.testing.assert_array_equal(rules, [expected, expected])
 
 
+@pytest.mark.slow
 def test_networks_that_did_not_learn_here_have_no_curves_to_draw(fifteen):
     trained = {group: fifteen[group] for group in ("mpn", "leaky-rnn")}
     shipped = {group: [replace(run, curves={}) for run in runs] for group, runs in trained.items()}

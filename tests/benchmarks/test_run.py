@@ -189,7 +189,16 @@ def test_signals_are_handled_as_before_after_a_run(quick: Settings) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("env", sorted(plastic_envs.ENVIRONMENTS))
+# Of the battery's tasks, which the runner cannot tell apart, all but three are slow.
+EACH = [
+    pytest.param(env, marks=pytest.mark.slow)
+    if env.startswith("Cognitive-") and "everything" not in env and "delaygo" not in env
+    else env
+    for env in sorted(plastic_envs.ENVIRONMENTS)
+]
+
+
+@pytest.mark.parametrize("env", EACH)
 @pytest.mark.parametrize("agent", ["oracle", "random"])
 @pytest.mark.usefixtures("brief_holds")
 def test_both_ends_of_the_scale_on_every_environment(quick: Settings, env: str, agent: str) -> None:

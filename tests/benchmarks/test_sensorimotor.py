@@ -51,6 +51,7 @@ _PLAN = [
 _STUDY = replace(STUDY, plan=lambda: _PLAN)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_analysed_and_nothing_is_trained(tmp_path):
     with pytest.raises(ValueError, match=r"no finished run.*leave out --analyse-only"):
         reproducing.reproduce(_STUDY, tmp_path, analyse_only=True)

@@ -176,7 +176,7 @@ def test_rewards_come_at_the_end_and_follow_the_rule():
             actions = np.where(rng.random(episodes.targets.shape) < 0.5, perfect(episodes), 0)
         else:
             actions = episodes.targets * (rng.random((episodes.num_steps, 60, 1)) < 0.5)
-        steps, rows = np.indices(episodes.weights.shape)
+        steps, rows = np.indices(episodes.mask.shape)
         rewards = np.stack(
             [task.reward(episodes, steps[t], rows[t], actions[t]) for t in range(episodes.num_steps)]
         )

@@ -83,8 +83,8 @@ def test_a_trial_stops_at_its_own_end(name):
     assert not episodes.observations[padding].any()
     assert (episodes.targets[padding] == -1).all()
     assert not episodes.step_facts["cost"][padding].any()
-    np.testing.assert_array_equal(episodes.weights.sum(0), 1)
-    assert (episodes.weights[episodes.lengths - 1, np.arange(50)] == 1).all()
+    np.testing.assert_array_equal(episodes.mask.sum(0), 1)
+    assert (episodes.mask[episodes.lengths - 1, np.arange(50)] == 1).all()
 
 
 def test_random_mode_has_one_timing_and_one_modality():
@@ -429,7 +429,7 @@ def test_ties_of_the_grid_do_not_count():
     grid = task.conditions()
     i, j = np.unravel_index(np.arange(500), (20, 5, 5))[1:]
     np.testing.assert_array_equal(grid.facts["tie"], i + j == 5)
-    np.testing.assert_array_equal(grid.weights.sum(0), i + j != 5)
+    np.testing.assert_array_equal(grid.mask.sum(0), i + j != 5)
     drawn = task.sample(np.random.default_rng(0), 300)
     assert not drawn.facts["tie"].any()
     scores = task.metrics(grid, np.where(grid.targets > 0, grid.targets, 0))

@@ -14,7 +14,7 @@ def test_published_sequences():
     episodes = task.sample(np.random.default_rng(0), 500)
     assert episodes.observations.shape == (20, 500, 50)
     assert (episodes.targets[:-1] == -1).all()
-    assert (episodes.weights[:-1] == 0).all()
+    assert (episodes.mask[:-1] == 0).all()
     tokens = episodes.step_facts["token"]
     assert (tokens[-1] == 5).all()
     counts = np.stack([(tokens == k).sum(0) for k in range(3)], axis=1)

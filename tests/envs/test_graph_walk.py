@@ -31,8 +31,8 @@ def test_interleaved_asks_for_a_move_then_shows_it():
     assert episodes.num_steps == 2 * 11 - 1
     facts = episodes.step_facts
     asks = np.arange(21) % 2 == 0
-    np.testing.assert_array_equal(episodes.weights, np.broadcast_to(asks[:, None], (21, 16)))
-    np.testing.assert_array_equal(episodes.periods, episodes.weights)
+    np.testing.assert_array_equal(episodes.mask, np.broadcast_to(asks[:, None], (21, 16)))
+    np.testing.assert_array_equal(episodes.periods, episodes.mask)
     np.testing.assert_array_equal(facts["move"], np.broadcast_to(np.arange(21)[:, None] // 2, (21, 16)))
     np.testing.assert_array_equal(decoded(task, episodes, "node"), facts["node"])
     np.testing.assert_array_equal(decoded(task, episodes, "action"), facts["action"])
@@ -52,8 +52,8 @@ def test_the_modes_show_the_same_walk():
     assert predict.num_steps == acquire.num_steps == 8
     np.testing.assert_array_equal(both.observations[0::2], predict.observations)
     np.testing.assert_array_equal(both.observations[1::2], acquire.observations[:-1])
-    assert predict.weights.all()
-    assert not acquire.weights.any()
+    assert predict.mask.all()
+    assert not acquire.mask.any()
     assert (acquire.targets == -1).all()
     assert predict_task.association.chained
     assert not acquire_task.association.chained

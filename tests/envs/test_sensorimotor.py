@@ -16,8 +16,8 @@ def test_published_trial():
     task = make_task(TRIAL, dt_ms=1)
     episodes = task.sample(np.random.default_rng(0), 3)
     assert episodes.observations.shape == (2000, 3, 11)
-    np.testing.assert_array_equal(episodes.weights.sum(0), 1900)
-    assert (episodes.weights[1500:1600] == 0).all()
+    np.testing.assert_array_equal(episodes.mask.sum(0), 1900)
+    assert (episodes.mask[1500:1600] == 0).all()
     assert (episodes.targets[:1500] == 2).all()
     np.testing.assert_array_equal(episodes.targets[1500:], np.tile(episodes.facts["image"], (500, 1)))
     fixation = episodes.observations[:, :, 10]
@@ -137,7 +137,7 @@ def test_feedback_shows_the_image_beside_its_outcome():
     assert len(actions) == 3 * 22
     decided = task.outcome_step
     assert decided == 19
-    np.testing.assert_array_equal(np.flatnonzero(episodes.weights[:, 0]), decided + 22 * np.arange(3))
+    np.testing.assert_array_equal(np.flatnonzero(episodes.mask[:, 0]), decided + 22 * np.arange(3))
     image, fixation = (episodes.observations[:, :, task.field(name).slice] for name in ("image", "fixation"))
     for trial in range(3):
         told = slice(22 * trial + 20, 22 * trial + 22)

@@ -148,7 +148,7 @@ def test_held_angles():
 def test_first_steps_can_be_left_out_of_the_score():
     task = StimulusCoding(split="test", num_steps=100, hold_steps=50, settle_steps=20)
     episodes = task.sample(np.random.default_rng(0), 1)
-    assert episodes.weights[:, 0].tolist() == ([0.0] * 20 + [1.0] * 30) * 2
+    assert episodes.mask[:, 0].tolist() == ([0.0] * 20 + [1.0] * 30) * 2
     rewards = task.reward(episodes, np.zeros(1, int), np.zeros(1, int), np.zeros((1, 2)))
     assert rewards[0] == pytest.approx(-1.0)  # given all the same
 
@@ -167,7 +167,7 @@ def test_stepping_blocks_and_the_vector_are_one_stream(split, noise):
             continue  # once is enough for the slowest
         blocks = list(task.blocks(np.random.default_rng(9), 3, steps))
         assert [b.num_steps for b in blocks][:-1] == [min(steps, 2300)] * (len(blocks) - 1)
-        for name in ("observations", "targets", "weights", "periods"):
+        for name in ("observations", "targets", "mask", "periods"):
             joined = np.concatenate([getattr(b, name) for b in blocks])
             np.testing.assert_array_equal(joined, getattr(whole, name))
         for name in whole.step_facts:

@@ -34,7 +34,7 @@ class Echo(Task):
         return Episodes(
             observations=observations,
             targets=targets,
-            weights=np.ones(shape, np.float32),
+            mask=np.ones(shape, np.float32),
             periods=np.zeros(shape, np.int8),
             resets=np.zeros(shape, bool),
             lengths=np.full(shape[1], self.num_steps),
@@ -108,7 +108,7 @@ class TwoStep(Echo):
 
     def generate(self, streams):
         episodes = super().generate(streams)
-        episodes.weights[:-1] = 0.0
+        episodes.mask[:-1] = 0.0
         episodes.targets[1:] = -1
         return episodes
 

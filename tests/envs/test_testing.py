@@ -26,7 +26,7 @@ class Minimal(Task):
         return Episodes(
             observations=np.eye(2, dtype=np.float32)[targets],
             targets=targets,
-            weights=np.ones(shape, np.float32),
+            mask=np.ones(shape, np.float32),
             periods=np.zeros(shape, np.int8),
             resets=np.zeros(shape, bool),
             lengths=np.full(shape[1], 3),
@@ -65,7 +65,7 @@ class Full(Task):
         return Episodes(
             observations=(self.gain * shown).astype(np.float32),
             targets=np.where(live, symbol, -1),
-            weights=(live & (np.arange(STEPS) > 0)[:, None]).astype(np.float32),
+            mask=(live & (np.arange(STEPS) > 0)[:, None]).astype(np.float32),
             periods=np.repeat((np.arange(STEPS) > 0)[:, None], live.shape[1], 1).astype(np.int8),
             resets=np.repeat((np.arange(STEPS) == 2)[:, None], live.shape[1], 1),
             lengths=lengths,
@@ -312,10 +312,10 @@ BROKEN = {
         episodes(observations=lambda a: a.repeat(2, 2)),
         r"expected \(6, 8, 4\).* give it",
     ),
-    "weights too short": (episodes(weights=lambda a: a[1:]), r"weights of shape \(5, 8\): expected \(6, 8\)"),
+    "weights too short": (episodes(mask=lambda a: a[1:]), r"mask of shape \(5, 8\): expected \(6, 8\)"),
     "targets of a box": (episodes(targets=lambda a: a[..., None]), r"targets of shape \(6, 8, 1\)"),
     "targets int32": (episodes(targets=np.int32), "targets of dtype int32: expected int64"),
-    "weights bool": (episodes(weights=np.bool_), "weights of dtype bool: expected float32"),
+    "weights bool": (episodes(mask=np.bool_), "mask of dtype bool: expected float32"),
     "periods int64": (episodes(periods=np.int64), "periods of dtype int64: expected int8"),
     "resets int8": (episodes(resets=np.int8), "resets of dtype int8: expected bool"),
     "lengths of steps": (
@@ -344,12 +344,12 @@ BROKEN = {
         episodes(targets=at((1, 1), 3)),
         r"target \[3\] is not in the action space Discrete\(3\)",
     ),
-    "a negative weight": (episodes(weights=at((1, 1), -1)), "weights are negative"),
+    "a negative weight": (episodes(mask=at((1, 1), -1)), "mask is negative"),
     "a weight outside": (
-        episodes(weights=at(slice(4, None), 1)),
+        episodes(mask=at(slice(4, None), 1)),
         "after the end of its episode has a weight",
     ),
-    "no weight": (episodes(weights=at((slice(None), 2), 0)), r"episodes \[2\] have no step with a weight"),
+    "no weight": (episodes(mask=at((slice(None), 2), 0)), r"episodes \[2\] have no step with a weight"),
     "no such period": (episodes(periods=at(0, 2)), "periods are 1 to 2: expected 0 to 1"),
     "out of the space": (
         episodes(observations=at((1, 1, 1), 2)),
@@ -392,8 +392,8 @@ BROKEN = {
     ),
     # what is told of steps
     "resets at random": (episodes(all=random_resets), "resets_in differs from Episodes.resets at step 1"),
-    "loss weights of rows": ({"loss_weights": lambda self, e: e.weights[0]}, r"loss_weights of shape \(8,\)"),
-    "negative loss weights": ({"loss_weights": lambda self, e: -e.weights}, "loss_weights are negative"),
+    "loss weights of rows": ({"loss_weights": lambda self, e: e.mask[0]}, r"loss_weights of shape \(8,\)"),
+    "negative loss weights": ({"loss_weights": lambda self, e: -e.mask}, "loss_weights are negative"),
     # the closed loop
     "advance of all rows": (
         advance(lambda e, steps, rows, a: put_in(e.observations, (steps + 1, slice(None), 3), 1)),
@@ -412,8 +412,8 @@ BROKEN = {
         "changed lengths at .* leave `lengths`",
     ),
     "advance of shapes": (
-        advance(lambda e, steps, rows, a: setattr(e, "weights", e.weights[1:])),
-        "changed the shape of weights",
+        advance(lambda e, steps, rows, a: setattr(e, "mask", e.mask[1:])),
+        "changed the shape of mask",
     ),
     "advance by chance": (
         advance(lambda e, steps, rows, a: put_in(e.facts["symbols"], (rows, 0), np.random.rand() * 1e6)),  # noqa: NPY002

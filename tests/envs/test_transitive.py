@@ -77,7 +77,7 @@ def test_targets_weights_and_resets():
     is_response = (step == 1)[:, None]
     np.testing.assert_array_equal(episodes.targets, np.where(is_response, first < second, -1))
     is_test = np.arange(120)[:, None] >= 80
-    np.testing.assert_array_equal(episodes.weights, np.broadcast_to(is_response & is_test, (120, 16)))
+    np.testing.assert_array_equal(episodes.mask, np.broadcast_to(is_response & is_test, (120, 16)))
     np.testing.assert_array_equal(task.loss_weights(episodes), np.broadcast_to(is_response, (120, 16)))
     np.testing.assert_array_equal(episodes.resets, np.broadcast_to((step == 0)[:, None], (120, 16)))
     np.testing.assert_array_equal(episodes.periods, np.broadcast_to(is_test, (120, 16)))
@@ -454,8 +454,8 @@ def test_linking_is_as_published():
     ):
         assert set(zip(lower[trials].ravel(), higher[trials].ravel(), strict=True)) == pairs
         assert 0.4 < (first[trials] < second[trials]).mean() < 0.6
-    assert (episodes.weights.sum(0) == 1).all()
-    assert (episodes.weights[101] == 1).all()
+    assert (episodes.mask.sum(0) == 1).all()
+    assert (episodes.mask[101] == 1).all()
 
 
 def test_linking_switches():

@@ -40,7 +40,7 @@ class Steps(Task):
         return Episodes(
             observations=shown.astype(np.float32),
             targets=left % 5,
-            weights=(left % 2).astype(np.float32),
+            mask=(left % 2).astype(np.float32),
             periods=np.zeros(left.shape, np.int8),
             resets=left == lengths,
             lengths=lengths,

@@ -36,7 +36,7 @@ class Tally(Task):
         return Episodes(
             observations=np.asfortranarray(shown),  # as a task may well make it: neither in order ...
             targets=targets,
-            weights=(left % 2).astype(np.float32),
+            mask=(left % 2).astype(np.float32),
             periods=np.ones(left.shape, np.int8),
             resets=np.broadcast_to(True, left.shape),  # ... nor writable
             lengths=lengths,
@@ -227,8 +227,8 @@ def test_what_advance_writes_is_what_is_read():
 def test_rewards_are_asked_for_where_there_may_be_any(pays_unweighted):
     class Counting(Tally):
         def reward(self, episodes, steps, rows, actions):
-            asked.append(episodes.weights[steps, rows])
-            return episodes.weights[steps, rows]
+            asked.append(episodes.mask[steps, rows])
+            return episodes.mask[steps, rows]
 
     Counting.pays_unweighted = pays_unweighted
     asked: list[np.ndarray] = []
@@ -246,7 +246,7 @@ def test_the_battery_pays_at_weighted_steps_only(task, response):
     battery = make_task(f"Cognitive-{task}-v0", response=response)
     assert not battery.pays_unweighted
     episodes = battery.sample(np.random.default_rng(0), 50)
-    steps, rows = np.nonzero(episodes.weights == 0)
+    steps, rows = np.nonzero(episodes.mask == 0)
     right = episodes.targets[steps, rows]
     actions = np.maximum(right, 0) if response == "discrete" else right
     assert not battery.reward(episodes, steps, rows, actions).any()

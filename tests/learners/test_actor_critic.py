@@ -136,11 +136,11 @@ def test_open_loop_tasks_are_learned_from_reward_alike() -> None:
     learner = learner_of(agent)
     episodes = task.sample(np.random.default_rng(0), 3)
     recording, actions, rewards = learner._answer(agent, task, episodes)
-    right = (actions == episodes.targets) & (episodes.weights > 0)
+    right = (actions == episodes.targets) & (episodes.mask > 0)
     np.testing.assert_array_equal(rewards, right)
     assert recording.outputs.requires_grad
     factors = learner.credits(task, episodes, np.ones(actions.shape, dtype=bool))
-    assert not factors[episodes.weights == 0].any()
+    assert not factors[episodes.mask == 0].any()
     agent.learn()
     assert learner.update == 4
 

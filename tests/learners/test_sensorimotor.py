@@ -60,7 +60,7 @@ def random_weights(rng, sizes=SIZES, batch=()):
 def a_trial(task=None, seed=0):
     task = task or make_task(ENV)
     episodes = task.sample(np.random.default_rng(seed), 1)
-    return Trial(episodes.observations[:, 0], episodes.targets[:, 0], episodes.weights[:, 0])
+    return Trial(episodes.observations[:, 0], episodes.targets[:, 0], episodes.mask[:, 0])
 
 
 def small_agent(seed=0, task=None, agent="leaky-softplus", arguments=None, **learner):

@@ -402,7 +402,7 @@ class Bandit(Task):
         return Episodes(
             observations=np.eye(3, dtype=np.float32)[lamp],
             targets=targets,
-            weights=np.ones(lamp.shape, np.float32),
+            mask=np.ones(lamp.shape, np.float32),
             periods=np.zeros(lamp.shape, np.int8),
             resets=np.zeros(lamp.shape, bool),
             lengths=np.full(len(streams), 6),

@@ -1,6 +1,6 @@
 """The how-to pages: their code is the examples, which run, and their commands parse.
 
-`python tests/outside/test_howto.py` puts the examples into the pages.
+`PYTHONPATH=. python tests/outside/test_howto.py` puts the examples into the pages.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _hits(
 ) -> tuple[npt.NDArray[np.bool_], Mapping[str, npt.NDArray[Any]]]:
     """Correctness of each prediction, (M, B), and the moves' facts, (M, B) each."""
     record = play(agent, task, num_walks, _WALK_SEED, name)
-    asks = record.episodes.weights[:, 0] > 0
+    asks = record.episodes.mask[:, 0] > 0
     right: npt.NDArray[np.bool_] = (record.episodes.targets == record.actions)[asks]
     return right, task.moves(record.episodes)
 

@@ -129,7 +129,7 @@ def _held_at(pool: Episodes, task: StimulusCoding, tile: npt.NDArray[np.integer]
     return Episodes(
         observations=tuned_inputs(theta).astype(np.float32),
         targets=task.target(theta).astype(np.float32),
-        weights=np.ones(theta.shape, dtype=np.float32),
+        mask=np.ones(theta.shape, dtype=np.float32),
         periods=np.broadcast_to(one.periods, theta.shape),
         resets=np.zeros(theta.shape, dtype=bool),
         lengths=np.full(len(tile), steps),
