@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from plastic_agents.registry import AGENTS
+from plastic_agents.registry import AGENTS, registered_by_others
 from plastic_agents.runner.history import Curve
 from plastic_agents.runner.results import Results, best_first, by_agent, number
 from plastic_envs.naming import short_name
@@ -28,6 +28,7 @@ COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000",
     "#882255", "#44AA99", "#999933", "#AA4499", "#661100",
 )  # fmt: skip
+_COLOURS_OF_OTHERS = ("#7A5C00", "#C51B7D", "#3F7F93", "#8C6BB1", "#B2182B", "#4D9221")
 GREY = "#6b6b6b"
 
 _STYLE: Any = {
@@ -68,10 +69,11 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
 
 
 def colour_of(agent: str) -> str:
-    """The colour of an agent: by its place in the table of agents, by its name's checksum otherwise."""
-    names = list(AGENTS)
-    place = names.index(agent) if agent in names else zlib.crc32(agent.encode())
-    return COLOURS[place % len(COLOURS)]
+    """The colour of an agent: by its place in the table; for agents of others one that none of ours has."""
+    ours = [name for name in AGENTS if name not in registered_by_others()]
+    if agent in ours:
+        return COLOURS[ours.index(agent) % len(COLOURS)]
+    return _COLOURS_OF_OTHERS[zlib.crc32(short_name(agent).encode()) % len(_COLOURS_OF_OTHERS)]
 
 
 def png(figure: Figure) -> bytes:

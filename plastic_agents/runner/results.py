@@ -87,10 +87,10 @@ class Results:
 
 
 def by_agent(runs: list[Results]) -> dict[str, list[Results]]:
-    """Runs grouped by agent, agents in the order in which they first come."""
+    """Runs by the short name of their agent, agents in the order in which they first come."""
     groups: dict[str, list[Results]] = {}
     for run in runs:
-        groups.setdefault(run.config.agent, []).append(run)
+        groups.setdefault(short_name(run.config.agent), []).append(run)
     return groups
 
 

@@ -19,6 +19,7 @@ import plastic_envs
 from plastic_agents.registry import AGENTS, LEARNERS
 from plastic_agents.runner.checkpoints import Checkpointer
 from plastic_agents.runner.config import from_file, parse, read
+from plastic_agents.runner.figures import colour_of
 from plastic_agents.runner.main import main
 from plastic_agents.runner.results import Results
 from plastic_agents.runner.run import run
@@ -135,6 +136,8 @@ def test_a_run_is_trained_stopped_resumed_compared_and_loaded(
     runs = folder / "runs" / "bandit.ReversalBandit"
     assert "bcm.BCM" in (runs / "gru" / "seed-0" / "report.html").read_text()
     assert Results.read(directory).label == "bcm.BCM, seed 0"
+    assert colour_of(f"{folder}/{BCM}") == colour_of("bcm.BCM")
+    assert colour_of("bcm.BCM") not in {colour_of(name) for name in AGENTS}
     code = f"""
 import plastic_agents
 try:
