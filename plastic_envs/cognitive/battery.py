@@ -78,7 +78,7 @@ class CognitiveBattery(Task):
     ms, the ring's 0.8 to 4.2 s in steps of 20 ms. The last steps of shorter trials of a batch are padding.
 
     Targets are fixation until the response is called for, and then the response (on trials without one,
-    fixation). `weights` is 1 at the last step only, which the rule reads. `loss_weights` is the published
+    fixation). `mask` is 1 at the last step only, which the rule reads. `loss_weights` is the published
     cost: 0 in the first 100 ms and in the first 100 ms after the response is called for, 1 before and 5
     after. For vectors it is (T, B, outputs), and a weight of the *squared error*: fixation counts half as
     much (compact), and 1 and 5 are squared and fixation counts fourfold (ring), because that dialect squares

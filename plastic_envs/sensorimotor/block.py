@@ -57,7 +57,7 @@ class SensorimotorBlock(SensorimotorTask):
     **Trial and Episode Structure.** `problems_per_episode` problems of `trials_per_problem` trials each, of
     sample 500 ms, delay 1000 ms, grace 100 ms and response 400 ms: 20 steps of 100 ms (as registered), or 100
     of 20 ms. `targets` are as in the trial; `loss_weights` are 1 in the response, `fixation_weight` where
-    fixation is right, and 0 in the grace period; `weights` are 1 in the last step of each response, where the
+    fixation is right, and 0 in the grace period; `mask` is 1 in the last step of each response, where the
     trial's outcome is scored. Nothing is ever reset. The outcome is shown in the step after the response: the
     first one of the next trial, or of a feedback period (`feedback_ms`) with the trial's image and the
     fixation input on, in which the target is fixation.

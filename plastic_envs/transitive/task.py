@@ -78,7 +78,7 @@ class TransitiveInference(Task):
     3 (and any more) delay. `resets` marks the first step of every trial, where the published agent forgets
     its activity and eligibility trace and keeps its fast weights. By default 20 train trials and 10 test
     trials, 120 steps; steps have no duration in ms. `targets` are right at the response steps of all trials;
-    `weights` are 1 at those of test trials, which alone count in the score; `loss_weights` are 1 at both. Any
+    `mask` is 1 at those of test trials, which alone count in the score; `loss_weights` are 1 at both. Any
     other sequence is a `schedule` (see `plastic_envs.transitive.schedules`): "massed", "withheld_pair",
     "restricted_test", "linking", "sham", "matched_sham", or your own.
 
