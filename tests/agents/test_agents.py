@@ -34,7 +34,9 @@ def weights_of(agent: plastic_agents.Agent) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", sorted(plastic_agents.AGENTS))
-@pytest.mark.parametrize("env_id", GRAPHS)
+@pytest.mark.parametrize(
+    "env_id", [GRAPHS[0], *(pytest.param(i, marks=pytest.mark.slow) for i in GRAPHS[1:])]
+)
 def test_every_agent_plays_every_graph_task_through_stable_baselines(name, env_id):
     """`evaluate_policy` takes every agent as it takes its own."""
     agent = plastic_agents.make(name, plastic_envs.make_task(env_id, num_steps=6), device="cpu")

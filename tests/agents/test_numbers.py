@@ -193,6 +193,7 @@ def test_noise_at_an_angle_without_samples_is_undefined() -> None:
     np.testing.assert_array_equal(np.isnan(share), np.arange(12) == 11)
 
 
+@pytest.mark.slow
 def test_agents_run_without_numbas_compiler() -> None:
     """F21: it was a NotImplementedError."""
     code = """

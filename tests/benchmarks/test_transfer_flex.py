@@ -112,7 +112,7 @@ def test_only_the_new_rule_input_is_trained() -> None:
         assert not first.sample(np.random.default_rng(0), 16).observations[..., columns].any()
 
 
-@pytest.mark.parametrize("name", ["flex", "integration"])
+@pytest.mark.parametrize("name", ["flex", pytest.param("integration", marks=pytest.mark.slow)])
 def test_studies_give_tables_and_figures(
     in_this_process: Callable[[], None], tmp_path: Path, name: str
 ) -> None:

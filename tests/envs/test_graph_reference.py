@@ -167,7 +167,10 @@ def enumerated(questions: Questions, edge_prob: float, max_degree: int) -> np.nd
     return posterior / posterior.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(("num_actions", "edge_prob"), [(8, 0.2), (6, 0.3), (10, 0.1)])
+@pytest.mark.parametrize(
+    ("num_actions", "edge_prob"),
+    [(8, 0.2), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((6, 0.3), (10, 0.1)))],
+)
 def test_ideal_observer_agrees_with_full_enumeration(num_actions, edge_prob):
     task, walks = sampled_walks(6, num_nodes=6, num_actions=num_actions, edge_prob=edge_prob, num_steps=25)
     max_degree = task.sampler.max_degree
