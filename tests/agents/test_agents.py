@@ -17,6 +17,7 @@ from plastic_agents.learners.supervised import SupervisedConfig, supervised_loss
 ENV = "PlasticGraph-disjoint-v0"
 SMALL = {"num_steps": 12}
 TINY = {"updates": 6, "batch_size": 4, "evaluate_every": 2, "validation_episodes": 5, "log_every": 1}
+SLOW = pytest.mark.slow
 GRAPHS = [env_id for env_id in plastic_envs.ENVIRONMENTS if env_id.startswith("PlasticGraph")]
 NETWORKS = [name for name, spec in plastic_agents.AGENTS.items() if spec.kind == "network"]
 
@@ -34,9 +35,7 @@ def weights_of(agent: plastic_agents.Agent) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", sorted(plastic_agents.AGENTS))
-@pytest.mark.parametrize(
-    "env_id", [GRAPHS[0], *(pytest.param(i, marks=pytest.mark.slow) for i in GRAPHS[1:])]
-)
+@pytest.mark.parametrize("env_id", [GRAPHS[0], *(pytest.param(i, marks=SLOW) for i in GRAPHS[1:])])
 def test_every_agent_plays_every_graph_task_through_stable_baselines(name, env_id):
     """`evaluate_policy` takes every agent as it takes its own."""
     agent = plastic_agents.make(name, plastic_envs.make_task(env_id, num_steps=6), device="cpu")

@@ -138,10 +138,11 @@ def unbroken_runs() -> dict[Any, RunDirectory]:
     return {}
 
 
+AT_LAST = pytest.param(5, 3, marks=pytest.mark.slow)
+
+
 # Update 3 comes with an evaluation, 4 and 5 do not; with 1, every update does.
-@pytest.mark.parametrize(
-    ("stop_at", "evaluate_every"), [(3, 3), (4, 3), pytest.param(5, 3, marks=pytest.mark.slow), (2, 1)]
-)
+@pytest.mark.parametrize(("stop_at", "evaluate_every"), [(3, 3), (4, 3), AT_LAST, (2, 1)])
 @pytest.mark.parametrize("agent", ["plastic", "plastic-published"])
 def test_a_stopped_run_ends_with_the_same_numbers(
     quick: Settings, unbroken_runs: dict[Any, RunDirectory], agent: str, stop_at: int, evaluate_every: int

@@ -109,7 +109,7 @@ RESETS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pattern", RESETS)
 def test_resets_in_a_sequence_equal_resets_at_steps(
     network: Network[Any], pattern: str, dtype: torch.dtype

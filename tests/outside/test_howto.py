@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reproduce import reproduce
+from benchmarks.reproduce import config_of
 from benchmarks.studies import study
 from benchmarks.studies.study import Study
 from plastic_agents.runner.config import parse
 from plastic_agents.runner.main import main
+from plastic_agents.runner.results import Results
+from plastic_agents.runner.run import run
 from plastic_envs import make_task
 from plastic_envs.testing import check_task
 
@@ -105,10 +107,10 @@ def test_the_figure_is_drawn_for_all_neighbours(folder: Path) -> None:
 def test_the_study_makes_its_table_and_figures(folder: Path) -> None:
     own = study("memory_study.py:STUDY")
     plan = [p.__class__(p.group, {**p.settings, "updates": 1, "eval_episodes": 20}, (0,)) for p in own.plan()]
-    quick = Study(own.name, own.description, lambda: plan[:1], own.table, own.figures)
-    root = reproduce(quick, folder / "results", reports=False)
-    assert "normalised score, gru" in (root / "table.md").read_text()
-    assert list((root / "figures").glob("*.png"))
+    runs = [Results.read(run(config_of(plan[0], 0, folder)))]
+    assert [row.quantity for row in own.table({"gru": runs})] == ["normalised score, gru"]
+    (drawing,) = own.figures({"gru": runs})
+    drawing[2].draw_without_rendering()
 
 
 if __name__ == "__main__":
